@@ -1,0 +1,53 @@
+# Each target is one visible command. The first that needs it makes the environment .venv and installs the pins of settings.ini;
+# it is made again when they change. Nothing outside this folder is touched.
+PYTHON ?= python3
+# Another package index for torch, e.g. INDEX_URL=https://download.pytorch.org/whl/cpu (or .../whl/cu130)
+INDEX_URL ?=
+# Notebooks and tests at a time
+JOBS ?= 2
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install $(if $(INDEX_URL),--extra-index-url $(INDEX_URL))
+export MPLBACKEND ?= Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test docs readme people train clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@echo "  variables: INDEX_URL=$(INDEX_URL) (another index for torch), PYTHON=$(PYTHON), JOBS=$(JOBS), VENV=$(VENV)"
+
+reproduce: $(VENV)/.dev ## the main job: people, evaluation, figures, from the shipped weights (interrupt it and it goes on)
+	$(BIN)/truepose reproduce
+
+test: $(VENV)/.dev ## notebooks agree with the package, notebooks run, pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+docs: $(VENV)/.docs ## the notebooks as a site that needs no network: _site/index.html
+	$(BIN)/python docs/build.py
+
+readme: $(VENV)/.dev ## put the numbers of results/ into README.md
+	$(BIN)/python docs/readme.py
+
+people: $(VENV)/.dev ## 64 rendered test people at 256x176 in data/example
+	$(BIN)/truepose people --split test --count 64 --seed 7 --size 256 --out data/example
+
+train: $(VENV)/.dev ## a tiny training run in seconds; ARGS="part=codec preset=nano ..." for more (truepose train --help)
+	$(BIN)/truepose train $(ARGS)
+
+clean: ## remove what docs and tests leave behind; data/, runs/ and .venv stay
+	rm -rf _proc _docs _sphinx _site build dist *.egg-info .pytest_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "TruePose needs Python 3.11 or newer; $(PYTHON) is" \
+		"$$($(PYTHON) --version 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dev: settings.ini setup.py pyproject.toml | $(BIN)/pip
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP_INSTALL) -e '.[dev,docs]'
+	@touch $@

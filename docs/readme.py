@@ -1,0 +1,68 @@
+"""Puts the numbers of results/ into README.md (`make readme`), so that none is typed by hand; tests/test_readme.py compares.
+
+Two kinds of marker, each followed by its text and `<!-- /results -->`:
+    <!-- results:e03_evaluate/nano/metrics.json truepose_ssim .3f -->0.712<!-- /results -->     one value, and how it is written
+    <!-- results:table e03_evaluate/nano -->                                                    a row for each method
+"""
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT/"results"
+MARKER = re.compile(r"(<!-- results:(.+?) -->)(.*?)(<!-- /results -->)", re.S)
+MISSING = "*not run yet*"
+ROWS = {"copy_source": "copy of the source (floor)", "truepose": "TruePose", "codec_roundtrip": "codec round trip of the truth (ceiling)"}
+COLUMNS = {"ssim": ("SSIM", ".3f"), "psnr_db": ("PSNR, dB", ".2f"), "face_ssim": ("SSIM, face", ".3f"), "face_psnr_db": ("PSNR, face", ".2f"),
+           "clothes_ssim": ("SSIM, clothes", ".3f"), "clothes_psnr_db": ("PSNR, clothes", ".2f")}
+
+
+def read(path): return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def value(path, key, form):
+    "One number; a key with dots goes into nested dicts."
+    found = read(RESULTS/path)
+    if found is None: return MISSING
+    for part in key.split("."): found = found[part]  # a wrong key is an error here, not a gap in the README
+    return format(found, form)
+
+
+def table(run):
+    "Means of each method with 95 % intervals, and how many pairs they are of."
+    metrics = read(RESULTS/run/"metrics.json")
+    if metrics is None: return f"\n{MISSING}\n"
+    names = [name for name in COLUMNS if any(f"{row}_{name}" in metrics for row in ROWS)]
+    lines = ["| | " + " | ".join(COLUMNS[name][0] for name in names) + " |", "| --- |" + " ---: |" * len(names)]
+    for row, label in ROWS.items():
+        if f"{row}_n_pairs" not in metrics: continue
+        cells = []
+        for name in names:
+            mean, low, high = (metrics.get(f"{row}_{name}{end}") for end in ("", "_low95", "_high95"))
+            form = COLUMNS[name][1]
+            cells.append("absent" if mean is None else f"{mean:{form}} ({low:{form}} to {high:{form}})" if low is not None else f"{mean:{form}}")
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    counts = {metrics[f"{row}_n_pairs"] for row in ROWS if f"{row}_n_pairs" in metrics}
+    lines += ["", f"Means over {', '.join(map(str, sorted(counts)))} pairs of {metrics.get('n_persons', '?')} test persons; in brackets 95 % "
+              f"bootstrap intervals. From `results/{run}/metrics.json`."]
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def filled(text):
+    "The README with every marker's text made anew."
+    def fill(match):
+        what, *rest = match[2].split()
+        return match[1] + (table(*rest) if what == "table" else value(what, *rest)) + match[4]
+    return MARKER.sub(fill, text)
+
+
+def main():
+    readme = ROOT/"README.md"
+    text = readme.read_text(encoding="utf-8")
+    new = filled(text)
+    readme.write_text(new, encoding="utf-8")
+    print(f"README.md: {len(MARKER.findall(text))} places from results/, " + ("changed" if new != text else "nothing changed"))
+
+
+if __name__ == "__main__": sys.exit(main())

@@ -1,0 +1,175 @@
+"The command line: fast help, one sentence per mistake, exit code 2, no traceback, nothing left behind."
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from truepose.cli import app
+from truepose.pose import save_keypoints
+
+
+def call(*args):
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+def refused(*args, words):
+    "The command stops with code 2, one sentence that holds all these words, and no traceback."
+    result = call(*args)
+    assert result.exit_code == 2, result.output
+    message = result.stderr.strip()
+    assert message.startswith("error: ") and "Traceback" not in message and "\n" not in message, message
+    for word in words: assert word in message, message
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    "A grey person of the right size: picture, parsing map, pose."
+    Image.fromarray(np.full((128, 88, 3), 128, np.uint8)).save(tmp_path/"a.png")
+    parsing = np.zeros((128, 88), np.uint8)
+    parsing[20:100, 30:60] = 5
+    Image.fromarray(parsing).save(tmp_path/"a_parsing.png")
+    save_keypoints(tmp_path/"b.json", np.tile([44.0, 64.0, 2.0], (18, 1)), (128, 88))
+    return tmp_path
+
+
+def generate(folder, **changes):
+    "Arguments of `generate` with some replaced."
+    options = dict(source=folder/"a.png", parsing=folder/"a_parsing.png", pose=folder/"b.json", out=folder/"out.png") | changes
+    return ["generate", *(x for key, value in options.items() for x in (f"--{key.replace('_', '-')}", value))]
+
+
+def test_help_is_fast_and_loads_nothing_heavy():
+    code = ("import sys; from truepose.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"
+            "print([m for m in ('torch', 'numpy', 'diffusers', 'matplotlib', 'PIL') if m in sys.modules])")
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ).stdout
+        seconds.append(time.perf_counter() - started)
+    assert out.strip().endswith("[]"), out
+    for name in ("people", "generate", "train", "run", "evaluate", "reproduce"): assert name in out
+    assert min(seconds) < 1.0, seconds  # 0.15 s on an idle machine
+
+
+@pytest.mark.parametrize("command", ["people", "generate", "train", "run", "evaluate", "reproduce"])
+def test_every_command_explains_itself(command):
+    result = call(command, "--help")
+    assert result.exit_code == 0 and "Usage" in result.output
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(source="gone.png"), ("gone.png", "no such file")),
+    (dict(parsing="gone.png"), ("gone.png", "no such file")),
+    (dict(pose="gone.json"), ("gone.json", "no such file")),
+    (dict(out="out.bmp"), ("out.bmp", ".png")),
+    (dict(weights="gone"), ("gone",)),
+    (dict(label_set="coco"), ("coco", "cihp")),
+])
+def test_generate_refuses(inputs, change, words):
+    refused(*generate(inputs, **{"weights": weights(inputs)} | change), words=words)
+
+
+def weights(folder):
+    "Something that looks like a saved pipeline of 128x88: refusals come before it is loaded."
+    (folder/"weights").mkdir(exist_ok=True)
+    (folder/"weights"/"model_index.json").write_text(json.dumps({"_class_name": "TruePosePipeline", "image_height": 128, "image_width": 88}))
+    return folder/"weights"
+
+
+def test_generate_refuses_bad_content(inputs):
+    bad = inputs/"bad.png"
+    options = dict(weights=weights(inputs))
+    bad.write_text("no picture")
+    refused(*generate(inputs, source=bad, **options), words=("bad.png", "not a readable picture"))
+    Image.new("F", (88, 128)).save(inputs/"bad.tiff")
+    refused(*generate(inputs, source=inputs/"bad.tiff", **options), words=("bad.tiff", "mode F"))
+    Image.fromarray(np.zeros((64, 44), np.uint8)).save(bad)
+    refused(*generate(inputs, parsing=bad, **options), words=("bad.png", "(64, 44)"))
+    Image.fromarray(np.full((128, 88), 77, np.uint8)).save(bad)
+    refused(*generate(inputs, parsing=bad, **options), words=("bad.png", "label 77"))
+    Image.fromarray(np.zeros((128, 88, 3), np.uint8)).save(bad)
+    refused(*generate(inputs, parsing=bad, **options), words=("bad.png", "mode RGB"))
+    (inputs/"bad.json").write_text(json.dumps({"image_size": [128, 88], "keypoints": [[1, 1, 2]] * 17}))
+    refused(*generate(inputs, pose=inputs/"bad.json", **options), words=("bad.json", "18 joints", "17"))
+    (inputs/"bad.json").write_text(json.dumps({"image_size": [128, 128], "keypoints": [[1, 1, 2]] * 18}))
+    refused(*generate(inputs, pose=inputs/"bad.json", **options), words=("bad.json", "128x128", "128x88"))
+    assert not (inputs/"out.png").exists()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    "A saved pipeline of 64x44 with random weights."
+    import torch
+    from truepose.pipeline import pipeline_from_preset
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tiny")
+    pipeline_from_preset("tiny").save_pretrained(folder)
+    return folder
+
+
+def test_generate_writes_a_picture_that_repeats(inputs, tiny):
+    "From inputs twice the network's size; the same seed gives the same file, another seed another one."
+    for out, seed in (("one.png", 0), ("two.png", 0), ("three.png", 1)):
+        result = call(*generate(inputs, weights=tiny, out=inputs/out, steps=2, seed=seed))
+        assert result.exit_code == 0, result.output
+    one, two, three = ((inputs/f"{name}.png").read_bytes() for name in ("one", "two", "three"))
+    assert one == two != three
+    with Image.open(inputs/"one.png") as picture: assert picture.size == (44, 64) and picture.mode == "RGB"
+
+
+def test_people_refuses(tmp_path):
+    refused("people", words=("--out", "--verify"))
+    refused("people", "--out", tmp_path/"a", "--split", "dev", words=("dev", "train, val or test"))
+    refused("people", "--out", tmp_path/"a", "--size", 100, words=("100", "256"))
+    refused("people", "--verify", tmp_path/"gone", words=("gone", "not a folder"))
+    assert not (tmp_path/"a").exists()
+
+
+def test_people_are_written_verified_and_repeatable(tmp_path):
+    for name in ("one", "two"):
+        result = call("people", "--split", "test", "--count", 1, "--seed", 7, "--size", 64, "--views", 2, "--out", tmp_path/name)
+        assert result.exit_code == 0, result.output
+    assert call("people", "--verify", tmp_path/"one").exit_code == 0
+    files = [json.loads((tmp_path/name/"manifest.json").read_text())["files"] for name in ("one", "two")]
+    assert files[0] == files[1] and any(name.startswith("parsing/") for name in files[0])
+    image = next((tmp_path/"one"/"images").iterdir())
+    Image.new("RGB", (44, 64)).save(image)
+    refused("people", "--verify", tmp_path/"one", words=(image.name, "missing or changed"))
+
+
+def test_evaluate_of_the_truth_itself_is_perfect(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path/"truth").mkdir()
+    for name in ("a", "b"): Image.fromarray(rng.integers(0, 255, (64, 44, 3), np.uint8)).save(tmp_path/"truth"/f"{name}.png")
+    result = call("evaluate", "--generated", tmp_path/"truth", "--truth", tmp_path/"truth", "--out", tmp_path/"out.json")
+    assert result.exit_code == 0, result.output
+    measures = json.loads((tmp_path/"out.json").read_text())
+    assert measures["ssim"] == 1 and measures["n_pairs"] == 2
+    assert {"lpips", "fid", "face_ssim"} <= {entry["name"] for entry in measures["absent"]}
+
+
+def test_evaluate_refuses(tmp_path):
+    for name in ("generated", "truth"): (tmp_path/name).mkdir()
+    refused("evaluate", "--generated", tmp_path/"gone", "--truth", tmp_path/"truth", "--out", tmp_path/"o.json", words=("gone", "not a folder"))
+    refused("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"o.txt", words=("o.txt", ".json"))
+    refused("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"o.json", words=("no pictures",))
+    Image.new("RGB", (44, 64)).save(tmp_path/"generated"/"a.png")
+    Image.new("RGB", (88, 128)).save(tmp_path/"truth"/"a.png")
+    refused("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"o.json",
+            words=("a.png", "(64, 44)", "(128, 88)"))
+    assert not (tmp_path/"o.json").exists()
+
+
+def test_train_and_reproduce_refuse():
+    refused("train", "-p", "stepz=3", words=("stepz", "steps"))
+    refused("train", "-p", "steps=many", words=("steps", "int"))
+    refused("train", "-p", "steps", words=("NAME=VALUE",))
+    refused("train", "gone.yaml", words=("gone.yaml", "no such file"))
+    refused("run", "e99_nothing", words=("e99_nothing", "e03_evaluate"))
+    refused("reproduce", "--preset", "huge", words=("huge", "nano"))
