@@ -1,8 +1,8 @@
 """The notebooks as a site that needs no network: nbs/ -> _sphinx/pages/ -> _site/ (`make docs`).
 
-nbdev's own pages show an exported function as a signature and hide its code. Here the code is the text, so this bridge takes the
-notebooks as they are, with their stored outputs, and runs nothing: it obeys the `#|` directives, puts each exported name as a
-heading above its code, and links every backticked name to it through nbdev's index of the package, truepose/_modidx.py.
+nbdev's own pages show an exported function as a signature and hide its code. Here the code is the text, so this bridge takes
+the notebooks as they are, with their stored outputs, and runs nothing: it obeys the `#|` directives, puts each exported name
+as a heading above its code, and links every backticked name to it through nbdev's index of the package, _modidx.py.
 """
 import ast
 import json
@@ -17,8 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NBS, WORK, SITE = ROOT/"nbs", ROOT/"_sphinx", ROOT/"_site"
 PAGES = WORK/"pages"
-SECTIONS = [("Ground", r"0\d_"), ("People and data", r"1\d_"), ("The model", r"2\d_"), ("Training", r"3\d_"), ("Measures", r"4\d_"),
-            ("Runs, figures, command line", r"[5-9]\d_"), ("Experiments", r"experiments/"), ("Figures", r"figures/"), ("Tutorials", r"tutorials/")]
+SECTIONS = [("Ground", r"0\d_"), ("People and data", r"1\d_"), ("The model", r"2\d_"), ("Training", r"3\d_"),
+            ("Measures", r"4\d_"), ("Runs, figures, command line", r"[5-9]\d_"), ("Experiments", r"experiments/"),
+            ("Figures", r"figures/"), ("Tutorials", r"tutorials/")]
 
 
 def source(cell): return "".join(cell["source"])
@@ -50,7 +51,7 @@ def symbols():
 
 
 def anchor(label, labels):
-    "Its target on the site, where upper and lower case are one: of a class and a function of the same letters the class gives way."
+    "Its target on the site, where upper and lower case are one: a class gives way to a function of the same letters."
     twin = any(other != label and other.lower() == label.lower() for other in labels)
     return f"{label}.class" if twin and label.split(".")[-1][:1].isupper() else label
 
@@ -63,15 +64,15 @@ def directives(cell):
 
 
 def defined(code, labels, module):
-    "Labels of what a cell defines: functions, classes, methods by @patch, names in capitals."
+    "Exported names that a cell defines: functions, classes, methods by @patch."
     try: nodes = ast.parse(code).body
     except SyntaxError: return []  # a cell with magics
     names = []
     for node in nodes:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            first = node.args.args[0] if isinstance(node, ast.FunctionDef) and node.args.args else None
-            patched = any(getattr(d, "id", "").startswith("patch") for d in node.decorator_list)
-            names.append(f"{ast.unparse(first.annotation)}.{node.name}" if patched and first is not None and first.annotation else node.name)
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)): continue
+        patched = any(getattr(d, "id", "") == "patch" for d in node.decorator_list)
+        owner = f"{ast.unparse(node.args.args[0].annotation)}." if patched else ""
+        names.append(owner + node.name)
     return [n for n in names if f"truepose.{module}.{n}" in labels]
 
 
@@ -85,7 +86,10 @@ def imports_cell(cell): return cell["cell_type"] == "code" and only_imports(cell
 
 
 class Bridge:
-    def __init__(self): self.labels, self.pages, self.anchored = symbols(), {n: page_name(n) for n in notebooks()}, set()
+    "Turns notebooks into pages that link to each other."
+    def __init__(self):
+        self.labels, self.pages, self.anchored = symbols(), {name: page_name(name) for name in notebooks()}, set()
+        self.modules = {f"truepose.{page}": page for name, page in self.pages.items() if re.match(r"\d\d_", name)}
 
     def prose(self, text, name):
         "Markdown with links to names, notebooks and pictures that hold on the site."
@@ -105,6 +109,8 @@ class Bridge:
             return f"{label} ({target})" if label.strip("`") != target else label
 
         def name_link(match):
+            page = self.modules.get(match[1])
+            if page: return f"[`{match[1]}`](/{page}.ipynb)"
             label = self.labels.get(match[1].removesuffix("()"))
             return f"[`{match[1]}`](#{anchor(label, self.anchored)})" if label in self.anchored else match[0]
 
@@ -123,14 +129,17 @@ class Bridge:
             names = [n for n in defined(code, self.labels, module) if f"truepose.{module}.{n}" in self.anchored]
             if names:
                 heading = ", ".join(f"`{n}`" for n in names[:4]) + (", ..." if len(names) > 4 else "")
-                cells.append(markdown("".join(f"({anchor(f'truepose.{module}.{n}', self.anchored)})=\n" for n in names) + f"\n{'#' * level} {heading}\n"))
+                targets = "".join(f"({anchor(f'truepose.{module}.{n}', self.anchored)})=\n" for n in names)
+                cells.append(markdown(f"{targets}\n{'#' * level} {heading}\n"))
         if found.get("echo") == "false" or "hide_input" in found: tags.append("remove-input")
         elif found.get("code-fold") == "true" or only_imports(code): tags.append("hide-input")
         prompts = {"code_prompt_show": "Imports", "code_prompt_hide": "Imports"} if only_imports(code) else {}
-        outputs = [dict(o) for o in cell.get("outputs", []) if o.get("name") != "stderr" and not any("widget" in k for k in o.get("data", {}))]
+        outputs = [dict(o) for o in cell.get("outputs", [])
+                   if o.get("name") != "stderr" and not any("widget" in kind for kind in o.get("data", {}))]
         if found.get("output") == "false" or "hide_output" in found: outputs = []
         if "fig-cap" in found: prompts["figure"] = {"caption": found["fig-cap"].strip("\"'")}
-        return cells + [{"cell_type": "code", "metadata": {"tags": tags, "mystnb": prompts}, "source": code, "outputs": outputs, "execution_count": None}]
+        return cells + [{"cell_type": "code", "metadata": {"tags": tags, "mystnb": prompts}, "source": code,
+                         "outputs": outputs, "execution_count": None}]
 
     def anchors(self, name, module):
         "What will have a place to link to: found before any page is written, so that links may point ahead."
@@ -151,7 +160,8 @@ class Bridge:
                 cells.append(markdown(text))
             elif cell["cell_type"] == "code":
                 shown = self.code(cell, *directives(cell), module, level)
-                if shown and cells and imports_cell(shown[0]) and imports_cell(cells[-1]): cells[-1]["source"] += "\n" + shown[0]["source"]
+                both_import = bool(shown and cells) and imports_cell(shown[0]) and imports_cell(cells[-1])
+                if both_import: cells[-1]["source"] += "\n" + shown[0]["source"]
                 else: cells += shown
         made = f"`nbs/{name}`" + (f" → `truepose.{module}`" if module else "")
         if cells and name != "index.ipynb": cells.insert(1, markdown(f"{{.truepose-from}}\n{made}"))
@@ -161,7 +171,8 @@ class Bridge:
         path = PAGES/f"{page}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
         for i, cell in enumerate(cells): cell["id"] = f"cell-{i}"
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "language_info": {"name": "python"}}
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+                  "language_info": {"name": "python"}}
         path.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
 
 
@@ -181,7 +192,8 @@ def symbol_page(bridge):
     for label in sorted(bridge.anchored):
         if not any(part.startswith("_") for part in label.split(".")): by_module.setdefault(label.split(".")[1], []).append(label)
     for module, labels in by_module.items():
-        lines += ["", f"## `truepose.{module}`", "", " · ".join(f"[`{label.split('.', 2)[2]}`](#{anchor(label, bridge.anchored)})" for label in labels)]
+        links = (f"[`{label.split('.', 2)[2]}`](#{anchor(label, bridge.anchored)})" for label in labels)
+        lines += ["", f"## `truepose.{module}`", "", " · ".join(links)]
     return [markdown("\n".join(lines))]
 
 
@@ -193,8 +205,10 @@ def mathjax():
 
 def check_offline():
     "No page may load a script, a style or a picture from elsewhere."
-    loads = re.compile(r"<(?:script|img|iframe|source)[^>]*\bsrc=[\"'](?:https?:)?//[^\"']+|<link[^>]*\brel=[\"'](?:stylesheet|preload)[\"'][^>]*href=[\"'](?:https?:)?//[^\"']+")
-    found = {f"{p.relative_to(SITE)}: {hit[:200]}" for p in SITE.rglob("*.html") for hit in loads.findall(p.read_text(encoding="utf-8"))}
+    loads = re.compile(r"""<(?:script|img|iframe|source)[^>]*\bsrc=["'](?:https?:)?//[^"']+"""
+                       r"""|<link[^>]*\brel=["'](?:stylesheet|preload)["'][^>]*href=["'](?:https?:)?//[^"']+""")
+    found = {f"{page.relative_to(SITE)}: {hit[:200]}" for page in SITE.rglob("*.html")
+             for hit in loads.findall(page.read_text(encoding="utf-8"))}
     if found: sys.exit("these would be loaded from the network:\n" + "\n".join(sorted(found)))
 
 
@@ -215,8 +229,8 @@ def main():
         bridge.write(cells, page)
     if "index.ipynb" not in bridge.pages: bridge.write([markdown("# TruePose\n\n" + contents(bridge.pages))], "index")
     bridge.write(symbol_page(bridge), "symbols")
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", ROOT/"docs",
-                           "-d", WORK/"doctrees", PAGES, WORK/"html"])
+    options = ["-q", "-W", "--keep-going", "-b", "html", "-c", ROOT/"docs", "-d", WORK/"doctrees"]
+    done = subprocess.run([sys.executable, "-m", "sphinx", *options, PAGES, WORK/"html"])
     if done.returncode: sys.exit(done.returncode)
     (WORK/"html").rename(SITE)
     check_offline()

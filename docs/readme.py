@@ -13,8 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT/"results"
 MARKER = re.compile(r"(<!-- results:(.+?) -->)(.*?)(<!-- /results -->)", re.S)
 MISSING = "*not run yet*"
-ROWS = {"copy_source": "copy of the source (floor)", "truepose": "TruePose", "codec_roundtrip": "codec round trip of the truth (ceiling)"}
-COLUMNS = {"ssim": ("SSIM", ".3f"), "psnr_db": ("PSNR, dB", ".2f"), "face_ssim": ("SSIM, face", ".3f"), "face_psnr_db": ("PSNR, face", ".2f"),
+ROWS = {"copy_source": "copy of the source (floor)", "truepose": "TruePose",
+        "codec_roundtrip": "codec round trip of the truth (ceiling)"}
+COLUMNS = {"ssim": ("SSIM", ".3f"), "psnr_db": ("PSNR, dB", ".2f"),
+           "face_ssim": ("SSIM, face", ".3f"), "face_psnr_db": ("PSNR, face", ".2f"),
            "clothes_ssim": ("SSIM, clothes", ".3f"), "clothes_psnr_db": ("PSNR, clothes", ".2f")}
 
 
@@ -29,6 +31,13 @@ def value(path, key, form):
     return format(found, form)
 
 
+def cell(metrics, name, form):
+    "Mean and interval, as far as they are there."
+    mean, low, high = (metrics.get(f"{name}{end}") for end in ("", "_low95", "_high95"))
+    if mean is None: return "absent"
+    return f"{mean:{form}}" + (f" ({low:{form}} to {high:{form}})" if low is not None else "")
+
+
 def table(run):
     "Means of each method with 95 % intervals, and how many pairs they are of."
     metrics = read(RESULTS/run/"metrics.json")
@@ -37,15 +46,11 @@ def table(run):
     lines = ["| | " + " | ".join(COLUMNS[name][0] for name in names) + " |", "| --- |" + " ---: |" * len(names)]
     for row, label in ROWS.items():
         if f"{row}_n_pairs" not in metrics: continue
-        cells = []
-        for name in names:
-            mean, low, high = (metrics.get(f"{row}_{name}{end}") for end in ("", "_low95", "_high95"))
-            form = COLUMNS[name][1]
-            cells.append("absent" if mean is None else f"{mean:{form}} ({low:{form}} to {high:{form}})" if low is not None else f"{mean:{form}}")
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        lines.append(f"| {label} | " + " | ".join(cell(metrics, f"{row}_{name}", COLUMNS[name][1]) for name in names) + " |")
     counts = {metrics[f"{row}_n_pairs"] for row in ROWS if f"{row}_n_pairs" in metrics}
-    lines += ["", f"Means over {', '.join(map(str, sorted(counts)))} pairs of {metrics.get('n_persons', '?')} test persons; in brackets 95 % "
-              f"bootstrap intervals. From `results/{run}/metrics.json`."]
+    pairs = ", ".join(map(str, sorted(counts)))
+    lines += ["", f"Means over {pairs} pairs of {metrics.get('n_persons', '?')} test persons; in brackets 95 % bootstrap "
+              f"intervals. From `results/{run}/metrics.json`."]
     return "\n" + "\n".join(lines) + "\n"
 
 

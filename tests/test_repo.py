@@ -1,4 +1,5 @@
 "The rules that hold the repository together (CONTRIBUTING.md): notebooks against the package, against papermill, against pip."
+import ast
 import hashlib
 import json
 import os
@@ -93,7 +94,8 @@ def test_modules_import_lower_numbers(path):
     number = {default_exp(p): int(p.name[:2]) for p in MODULES}
     text = "\n".join(source(c) for c in code(path))
     imported = set(re.findall(r"^\s*(?:from|import)\s+truepose\.(\w+)", text, re.M))
-    for line in re.findall(r"^\s*from\s+truepose\s+import\s+(.+)$", text, re.M): imported |= set(re.findall(r"\w+", line)) & number.keys()
+    for line in re.findall(r"^\s*from\s+truepose\s+import\s+(.+)$", text, re.M):
+        imported |= set(re.findall(r"\w+", line)) & number.keys()
     higher = sorted(m for m in imported if number.get(m, 0) > int(path.name[:2]))
     assert not higher, f"{name(path)} imports from higher numbers: {higher}"
 
@@ -101,7 +103,8 @@ def test_modules_import_lower_numbers(path):
 @EVERY
 def test_title_and_subtitle(path):
     first = cells(path)[0]
-    assert first["cell_type"] == "markdown" and re.match(r"#\s+\S.*\n+>\s+\S", source(first)), "begin with `# Title`, then `> one sentence`"
+    assert first["cell_type"] == "markdown"
+    assert re.match(r"#\s+\S.*\n+>\s+\S", source(first)), "begin with `# Title`, then `> one sentence`"
 
 
 @EVERY
@@ -151,24 +154,23 @@ def test_import_is_light():
 
 def test_package_does_without_nbdev():
     "nbdev and fastcore are for development: no exported module imports them."
-    modules = [p for p in (ROOT/"truepose").glob("*.py") if p.name != "_modidx.py"]
-    users = [p.name for p in modules if re.search(r"^\s*(?:from|import)\s+(?:nbdev|fastcore|execnb)\b", p.read_text(encoding="utf-8"), re.M)]
+    imports = re.compile(r"^\s*(?:from|import)\s+(?:nbdev|fastcore|execnb)\b", re.M)
+    users = [p.name for p in (ROOT/"truepose").glob("*.py") if imports.search(p.read_text(encoding="utf-8"))]
     assert not users
 
 
 def test_requirements_cover_the_imports():
     "What an exported module imports is a requirement, so that `pip install .` suffices."
-    import ast
-    named = {"PIL": "pillow", "skimage": "scikit-image", "open_clip": "open_clip_torch"}
-    offered = {re.split("[=<>]", r)[0].lower().replace("-", "_") for r in SETTINGS["requirements"].split()} | {"truepose", "pandas", "huggingface_hub"}
-    bake = {re.split("[=<>]", r)[0].replace("-", "_") for r in SETTINGS["bake_requirements"].split()}
-    missing = {}
+    named = {"PIL": "pillow", "skimage": "scikit-image", "open_clip": "open_clip_torch", "yaml": "pyyaml"}
+    known = {re.split("[=<>]", pin)[0].lower() for pin in SETTINGS["requirements"].split()} | {"truepose", "huggingface_hub"}
+    imports = {}
     for path in (ROOT/"truepose").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            tops = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for top in {t.split(".")[0] for t in tops} - set(sys.stdlib_module_names) - {""}:
-                if named.get(top, top).lower().replace("-", "_") not in {*offered, *(n.replace("-", "_") for n in offered), *bake}:
-                    missing.setdefault(top, path.name)
+            if isinstance(node, ast.Import): modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0: modules = [node.module]
+            else: continue
+            imports |= {module.split(".")[0]: path.name for module in modules}
+    missing = {m: file for m, file in imports.items() if m not in sys.stdlib_module_names and named.get(m, m).lower() not in known}
     assert not missing, f"add to requirements in settings.ini: {missing}"
 
 
@@ -181,7 +183,8 @@ def test_pip_metadata():
     assert info["Summary"] == SETTINGS["description"] and info["Description-Content-Type"] == "text/markdown"
     needs = metadata.requires("truepose")
     for pin in SETTINGS["requirements"].split():
-        assert pin.replace("==", ">=") in needs and any(n.startswith(f"{pin};") for n in needs), "older than settings.ini: pip install -e '.[dev]'"
+        exactly = any(need.startswith(f"{pin};") for need in needs)  # in the extra `dev`
+        assert pin.replace("==", ">=") in needs and exactly, "older than settings.ini: pip install -e '.[dev]'"
     scripts = {e.name: e.value for e in metadata.entry_points(group="console_scripts") if e.dist.name == "truepose"}
     assert scripts == {"truepose": "truepose.cli:main"}
 

@@ -135,7 +135,7 @@ class ClipObjective(nn.Module):
         hits = (images @ texts.T).detach().argmax(1) == torch.arange(len(images), device=images.device)
         return self.loss(images, texts, scale), {"found": hits.float().mean(), "scale": scale.detach()}
 
-# %% ../nbs/21_clip.ipynb #4e30c14a
+# %% ../nbs/21_clip.ipynb #7572dc99
 class CaptionedCrops:
     "Draws batches of crops with different captions."
     def __init__(self, people,  # `PeopleDataset`
@@ -148,6 +148,8 @@ class CaptionedCrops:
             self.places.setdefault(attributes[name]["caption"], []).append((i, -1))
         self.captions = sorted(self.places)
         self.whole = torch.tensor([self.places[c][0][1] < 0 for c in self.captions])
+        self.sided = torch.tensor(["left" in c or "right" in c for c in self.captions])  # not true of the mirror image
+        self.often = torch.tensor([len(self.places[c]) for c in self.captions]).sqrt()
         self.vocabulary = Vocabulary(self.captions)
         self.tokens = self.vocabulary(self.captions)
 
@@ -156,13 +158,15 @@ class CaptionedCrops:
               whole: float = .15,  # share of whole pictures
              ) -> dict:
         "A batch for `ClipObjective`."
-        chance = torch.where(self.whole, whole / self.whole.sum(), (1 - whole) / (~self.whole).sum())
+        parts = self.often * ~self.whole
+        chance = torch.where(self.whole, whole / self.whole.sum(), (1 - whole) * parts / parts.sum())
         chosen = chance.multinomial(min(n, len(self.captions)), generator=generator)
         drawn = torch.rand(len(chosen), 2, generator=generator)
         places = [(options := self.places[self.captions[c]])[int(u * len(options))] for c, u in zip(chosen.tolist(), drawn[:, 0].tolist())]
         index, region = map(torch.tensor, zip(*places))
         crops = self.crops(index, region)
-        return {"crops": torch.where((drawn[:, 1] < .5)[:, None, None, None], crops.flip(-1), crops), "tokens": self.tokens[chosen]}
+        mirrored = (drawn[:, 1] < .5) & ~self.sided[chosen]
+        return {"crops": torch.where(mirrored[:, None, None, None], crops.flip(-1), crops), "tokens": self.tokens[chosen]}
 
     def crops(self, index: torch.Tensor,  # [n] which picture
               region: torch.Tensor,  # [n] region, or -1

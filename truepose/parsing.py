@@ -73,13 +73,14 @@ def load_parsing(path: str | Path,
     except (UnidentifiedImageError, OSError) as e: raise InputError(f"{path}: not a readable picture ({e})") from None
     return check_parsing(parsing, label_set, str(path))
 
-# %% ../nbs/11_parsing.ipynb #c8cb3210
+# %% ../nbs/11_parsing.ipynb #0cc5874d
 def to_regions(parsing,  # integer ids [..., h, w], array or tensor
                label_set: str = "cihp",
               ) -> torch.Tensor:  # long [..., h, w] indices into `REGIONS`
     "Region of each pixel."
     table = torch.tensor([REGIONS.index(region) for region in region_table(label_set).values()])
-    parsing = check_parsing(torch.as_tensor(parsing), label_set)
+    if not isinstance(parsing, torch.Tensor): parsing = torch.from_numpy(np.array(parsing))  # a copy: pictures are read-only
+    parsing = check_parsing(parsing, label_set)
     return table.to(parsing.device)[parsing.long()]
 
 
