@@ -21,7 +21,7 @@ reproduce: $(VENV)/.dev ## the main job: people, evaluation, figures, from the s
 	$(BIN)/truepose reproduce
 
 test: $(VENV)/.dev ## notebooks agree with the package, notebooks run, pytest
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 docs: $(VENV)/.docs ## the notebooks as a site that needs no network: _site/index.html
 	$(BIN)/python docs/build.py

@@ -193,10 +193,10 @@ def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated p
     for entry in measures["absent"]: typer.echo(f"{entry['name']:>16}  absent: {entry['reason']}")
     typer.echo(f"written: {out} and {out.with_suffix('.csv').name}")
 
-# %% ../nbs/60_cli.ipynb #4a36a28d
+# %% ../nbs/60_cli.ipynb #c228d947
 REPRODUCE = {  # preset -> parameters of e03_evaluate
     "tiny": dict(n_people=4, n_pairs=8, steps=2),
-    "nano": dict(n_people=32, n_pairs=64, steps=20),
+    "nano": dict(n_people=64, n_pairs=128, steps=20, sample_drawn=8, sample_worst=4),
 }
 
 

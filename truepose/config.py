@@ -44,7 +44,7 @@ def unet_config(channels: tuple,  # width of each level
                 layers_per_block=layers, cross_attention_dim=context_dim, norm_num_groups=groups,
                 attention_head_dim=tuple(c // head_dim for c in channels))
 
-# %% ../nbs/01_config.ipynb #49dd2726
+# %% ../nbs/01_config.ipynb #65b130fc
 _SD15 = dict(in_channels=4, out_channels=4, block_out_channels=(320, 640, 1280, 1280), layers_per_block=2,
              down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
              up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
@@ -56,7 +56,7 @@ PRESETS = {
                    pose_channels=(8, 8, 16)),
     "nano": Preset("nano", (128, 88), 4, 16, unet_config((32, 96, 128), 32, 192, 16, plain=1, groups=16),
                    codec=dict(patch_size=4),
-                   clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6)),
+                   clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6), prediction_type="sample"),
     "paper": Preset("paper", (256, 176), 8, 4, _SD15, codec=dict(pretrained="stabilityai/sd-vae-ft-mse"),
                     clip=dict(name="ViT-L-14", pretrained="openai"), pose_channels=(16, 32, 96, 256), prediction_type="epsilon"),
 }

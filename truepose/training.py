@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
-           'stop_flag', 'Fit', 'fit', 'averaged', 'fingerprint', 'encode_people', 'cached_people', 'view_pairs',
-           'TransferData', 'prediction_target', 'snr_weight', 'attention_kernel', 'TransferObjective', 'preview']
+           'stop_flag', 'Fit', 'fit', 'gradients', 'attention_kernel', 'averaged', 'fingerprint', 'encode_people',
+           'cached_people', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight', 'TransferObjective',
+           'preview']
 
 # %% ../nbs/30_training.ipynb #32196b74
 import contextlib
@@ -116,7 +117,7 @@ def stop_flag():
     finally:
         for s, handler in old.items(): signal.signal(s, handler)
 
-# %% ../nbs/30_training.ipynb #a51b16fd
+# %% ../nbs/30_training.ipynb #b0c6dbe6
 @dataclass
 class Fit:
     "How a training ended."
@@ -178,28 +179,25 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
         with atomic_write(folder / "samples" / f"step_{step:07d}.png") as path: picture.save(path)
         history.board.add_image("sample", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
-    def batch_of(step, part): return make_batch(step_generator(seed, step, f"batch{part}", accelerator.process_index))
+    def generators(step, use): return [step_generator(seed, step, f"{use}{part}", accelerator.process_index) for part in range(accumulate)]
+
+    def batches_of(step): return [{k: v.to(accelerator.device) for k, v in make_batch(g).items()} for g in generators(step, "batch")]
+
+    def noise_of(step): return generators(step, "noise")
 
     # 3. the steps
     log, due = _Averages(), {"save": checkpoint_minutes, "draw": sample_minutes}
     due = {name: clock.minutes() + minutes for name, minutes in due.items()}
-    with stop_flag() as stop, ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(batch_of, step, 0)
+    with stop_flag() as stop, ThreadPoolExecutor(1) as pool, attention_kernel(accelerator.device):
+        ahead = pool.submit(batches_of, step)
         while step < steps:
             progress, stopping = _agree(accelerator, max(step / steps, clock.progress()), stop.is_set())
             if progress >= 1 or stopping: break
             torch.manual_seed(step_generator(seed, step, "dropout", accelerator.process_index).initial_seed())
             for group in optimizer.param_groups: group["lr"] = learning_rate(step, progress, lr, warmup)
-            for part in range(accumulate):
-                waited = time.perf_counter()
-                batch = {k: v.to(accelerator.device, non_blocking=True) for k, v in ahead.result().items()}
-                waited = time.perf_counter() - waited
-                ahead = pool.submit(batch_of, *((step, part + 1) if part + 1 < accumulate else (step + 1, 0)))
-                last = part + 1 == accumulate
-                with contextlib.nullcontext() if last else accelerator.no_sync(model):
-                    loss, numbers = model(batch, step_generator(seed, step, f"noise{part}", accelerator.process_index))
-                    accelerator.backward(loss / accumulate)
-                log.add(loss=loss.detach(), **numbers, waiting_s=waited)
+            batches = list(ahead.result())
+            ahead = pool.submit(batches_of, step + 1)
+            for loss, numbers in gradients(accelerator, model, learnt, batches, noise_of(step)): log.add(loss=loss, **numbers)
             log.add(grad_norm=accelerator.clip_grad_norm_(learnt, grad_clip))
             optimizer.step()
             optimizer.zero_grad()
@@ -227,6 +225,38 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
     finished = not stop.is_set()
     accelerator.print(f"{folder.name}: {'finished' if finished else 'stopped'} at step {step} after {clock.minutes():.1f} minutes", flush=True)
     return Fit(step, clock.minutes(), finished)
+
+# %% ../nbs/30_training.ipynb #455f5fdf
+def gradients(accelerator: Accelerator, model, learnt: list, batches: list, noise: list) -> list:  # (loss, numbers) of each batch
+    "Leaves the mean gradient of the batches in the parameters."
+    n = len(batches)
+    if accelerator.device.type == "cpu" and accelerator.num_processes == 1 and n > 1: return _side_by_side(model, learnt, batches, noise)
+    results = []
+    for part, (batch, generator) in enumerate(zip(batches, noise)):
+        with contextlib.nullcontext() if part + 1 == n else accelerator.no_sync(model):
+            loss, numbers = model(batch, generator)
+            accelerator.backward(loss / n)
+        results.append((loss.detach(), numbers))
+    return results
+
+
+def _side_by_side(model, learnt, batches, noise):
+    threads, n = torch.get_num_threads(), len(batches)
+    def one(batch, generator):
+        torch.set_num_threads(max(1, threads // n))
+        loss, numbers = model(batch, generator)
+        return torch.autograd.grad(loss / n, learnt, allow_unused=True), loss.detach(), numbers
+    with ThreadPoolExecutor(n) as pool: results = list(pool.map(one, batches, noise))
+    torch.set_num_threads(threads)
+    for parameter, *parts in zip(learnt, *(grads for grads, _, _ in results)):
+        present = [part for part in parts if part is not None]
+        parameter.grad = sum(present[1:], present[0]) if present else None
+    return [(loss, numbers) for _, loss, numbers in results]
+
+
+def attention_kernel(device):
+    "The attention kernel that trains fastest: plain matrix products on a CPU, where the fused one is slow backwards in bf16."
+    return sdpa_kernel(SDPBackend.MATH) if torch.device(device).type == "cpu" else contextlib.nullcontext()
 
 # %% ../nbs/30_training.ipynb #67640801
 class _Clock:
@@ -397,12 +427,7 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
     clipped = snr.clamp_max(gamma)
     return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped, "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
 
-# %% ../nbs/30_training.ipynb #a9aa3cb9
-def attention_kernel(device):
-    "The attention kernel that trains fastest on a device."
-    return sdpa_kernel(SDPBackend.MATH) if torch.device(device).type == "cpu" else contextlib.nullcontext()
-
-# %% ../nbs/30_training.ipynb #45dcd388
+# %% ../nbs/30_training.ipynb #2559f628
 class TransferObjective(nn.Module):
     "TruePose under training: a batch of encoded pairs in, its loss out."
     def __init__(self, model,  # `TruePoseModel`
@@ -425,10 +450,9 @@ class TransferObjective(nn.Module):
         keep_pose = (torch.rand(b, generator=generator) >= self.drop_pose).to(device)
         keep_source = (torch.rand(n, generator=generator) >= self.drop_source).to(device)
         noisy_latents, maps = self.scheduler.add_noise(latents, noise, timesteps), pose_map(batch["target_keypoints"], regions.shape[-2:])
-        with attention_kernel(device):
-            states = self.model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"],
-                                              batch["present"], keep_source).repeat(b // n)
-            out = self.model(noisy_latents, timesteps, maps, states, keep_pose)
+        states = self.model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"],
+                                          batch["present"], keep_source).repeat(b // n)
+        out = self.model(noisy_latents, timesteps, maps, states, keep_pose)
         error = (out.sample.float() - prediction_target(self.scheduler, latents, noise, timesteps)).square().mean((1, 2, 3))
         weight = 1 if self.min_snr_gamma is None else snr_weight(self.scheduler, timesteps, self.min_snr_gamma)
         loss, numbers = (weight * error).mean(), {"mse": error.detach().mean()}
