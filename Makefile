@@ -32,8 +32,8 @@ readme: $(VENV)/.dev ## put the numbers of results/ into README.md
 people: $(VENV)/.dev ## 64 rendered test people at 256x176 in data/example
 	$(BIN)/truepose people --split test --count 64 --seed 7 --size 256 --out data/example
 
-train: $(VENV)/.dev ## a tiny training run in seconds; ARGS="part=codec preset=nano ..." for more (truepose train --help)
-	$(BIN)/truepose train $(ARGS)
+train: $(VENV)/.dev ## the shipped networks again: people, codec, region encoder, model (over an hour; stop it and it goes on); ARGS: other params/
+	$(BIN)/truepose train $(or $(ARGS),$(addprefix params/e01_train_,codec.yaml clip.yaml base.yaml) -p resume=true)
 
 clean: ## remove what docs and tests leave behind; data/, runs/ and .venv stay
 	rm -rf _proc _docs _sphinx _site build dist *.egg-info .pytest_cache
