@@ -42,22 +42,23 @@ def group_tokens(membership: torch.Tensor,  # [b, n, R] area-pooled parsing map,
     expanded = index.unsqueeze(-1).expand(-1, -1, membership.shape[-1])
     return GroupTokens(index, log_share, membership.gather(1, expanded), kept.any(1))
 
-# %% ../nbs/23_hpfa.ipynb #f2e83069
+# %% ../nbs/23_hpfa.ipynb #060d2071
 STREAMS = {"none": {}, "reference": {"all": REGIONS}, "hpfa": GROUPS}  # how TargetNet looks at the source
 
 
 class FusionAttention(nn.Module):
-    "HPFA: attention streams over region groups of the source, fused by a zero-initialised gate (our reading)."
+    "HPFA: attention streams over region groups of the source, fused by a gate that is zero at first (our reading)."
     def __init__(self, dim: int,  # channels of the tokens
                  heads: int,  # attention heads
                  streams: int,  # number of region groups
+                 gate_init: float = 0.0,  # of every gate: 0 is silent
                 ):
         super().__init__()
         self.heads = heads
         self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim, bias=False) for _ in range(3))
         self.to_out = nn.Linear(dim, dim, bias=False)
         self.gate = nn.Linear(dim, streams)
-        nn.init.zeros_(self.gate.weight), nn.init.zeros_(self.gate.bias)
+        nn.init.zeros_(self.gate.weight), nn.init.constant_(self.gate.bias, gate_init)
 
     def source(self, hidden_states: torch.Tensor,  # [b, n, dim] kept by SourceNet
                groups: list,  # a `GroupTokens` per stream

@@ -27,7 +27,7 @@ class TruePoseOutput(BaseOutput):
     sample: torch.Tensor  # [b, c, h, w] prediction: noise, velocity or clean latents
     alignment: dict  # block name -> log-probabilities of the regions [b, n, R]
 
-# %% ../nbs/26_model.ipynb #54b0fbe2
+# %% ../nbs/26_model.ipynb #a6a7eadf
 class TruePoseModel(ModelMixin, ConfigMixin):
     "SourceNet and TargetNet with human-parsing-guided fusion attention and CLIP-guided alignment."
     _supports_gradient_checkpointing = True
@@ -40,6 +40,7 @@ class TruePoseModel(ModelMixin, ConfigMixin):
                  parsing_input: bool = True,  # SourceNet sees the parsing map
                  region_context: bool = True,  # CAA (a)
                  alignment_bias: bool = True,  # CAA (b)
+                 gate_init: float = 0.0,  # of HPFA's gates: 0 keeps a pretrained UNet as it is
                 ):
         super().__init__()
         if source not in STREAMS: raise ValueError(f"source is {source!r}: choose one of {', '.join(STREAMS)}")
@@ -52,7 +53,7 @@ class TruePoseModel(ModelMixin, ConfigMixin):
         self.parsing_in = zero_init(nn.Conv2d(len(REGIONS), width, 3, padding=1, bias=False)) if parsing_input else None
         self.pose_encoder = PoseEncoder(width, tuple(pose_channels))
         keep_source_states(self.source_net)
-        add_aligned_attention(self.target_net, STREAMS[source], alignment_bias)
+        add_aligned_attention(self.target_net, STREAMS[source], alignment_bias, gate_init)
 
     def encode_source(self, latents, regions, embeddings, present, keep_source=None) -> SourceStates:
         "See below."
@@ -72,13 +73,14 @@ class TruePoseModel(ModelMixin, ConfigMixin):
                                  cross_attention_kwargs=dict(source=states, alignment=alignment)).sample
         return TruePoseOutput(sample=sample, alignment=alignment)
 
-# %% ../nbs/26_model.ipynb #9137b4ce
+# %% ../nbs/26_model.ipynb #d0f0912a
 def add_aligned_attention(target_net: ConditionedUNet,
                           streams: dict,  # stream name -> its regions; empty for no look at SourceNet
-                          alignment_bias: bool):
+                          alignment_bias: bool,
+                          gate_init: float):
     "Gives every block of TargetNet its region context, alignment and source streams."
     for name, block in attention_blocks(target_net).items():
-        fusion = FusionAttention(block.attn1.to_q.in_features, block.attn1.heads, len(streams)) if streams else None
+        fusion = FusionAttention(block.attn1.to_q.in_features, block.attn1.heads, len(streams), gate_init) if streams else None
         block.attn1.processor = SelfAttention(name)
         block.attn2.processor = AlignedAttention(name, fusion, alignment_bias)
         block.attn2.processor.streams = streams
@@ -126,15 +128,15 @@ def encode_source(model: TruePoseModel,
     pairs = {name: fusions[name].source(states, groups[states.shape[1]]) for name, states in kept.items()}
     return SourceStates(context, rows, pairs, groups)
 
-# %% ../nbs/26_model.ipynb #435f5ae3
+# %% ../nbs/26_model.ipynb #88d30f2f
 def model_from_preset(preset: str | Preset,  # name or `Preset`
                       **options,  # arguments of `TruePoseModel`: the ablations
                      ) -> TruePoseModel:
-    "A model of a preset's size with random weights."
+    "A model of a preset's size with random weights, and gates that are open: there is nothing to preserve."
     preset = get_preset(preset) if isinstance(preset, str) else preset
     unet = preset.unet | dict(in_channels=preset.latent_channels, out_channels=preset.latent_channels)
     return TruePoseModel(unet=unet, embed_dim=preset.clip.get("embed_dim", preset.unet["cross_attention_dim"]),
-                         pose_channels=preset.pose_channels, **options)
+                         pose_channels=preset.pose_channels, **(dict(gate_init=1.0) | options))
 
 
 def model_from_unet(unet: UNet2DConditionModel,  # pretrained
