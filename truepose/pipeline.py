@@ -80,7 +80,7 @@ def as_parsing_batch(parsing,  # integer [h, w] or [b, h, w] labels, or a list o
                          "resize it with nearest neighbour")
     return to_regions(check_parsing(maps, label_set, "source_parsing"), label_set)
 
-# %% ../nbs/27_pipeline.ipynb #f5a54180
+# %% ../nbs/27_pipeline.ipynb #c042cfec
 @dataclass
 class TruePosePipelineOutput(BaseOutput):
     "What the pipeline returns."
@@ -117,8 +117,8 @@ class TruePosePipeline(DiffusionPipeline):
                  target_pose=None,  # keypoints [18, 3] or [b, 18, 3], pixels of the picture to be made
                  source_states: SourceStates = None,  # instead of source image and parsing: from `encode_source`
                  num_inference_steps: int = 20,
-                 guidance_pose: float = 1.5,  # how strongly the pose is followed
-                 guidance_source: float = 2.0,  # how strongly the source is followed
+                 guidance_pose: float = 1.3,  # how strongly the pose is followed
+                 guidance_source: float = 1.6,  # how strongly the source is followed
                  generator: torch.Generator = None,
                  label_set: str = "cihp",  # of the parsing map
                  output_type: str = "pil",  # or `pt`
