@@ -43,7 +43,7 @@ def use_style():
     "Context in which figures have the project's style."
     return matplotlib.rc_context(STYLE)
 
-# %% ../nbs/51_figures.ipynb #6fb4216f
+# %% ../nbs/51_figures.ipynb #3d4182c9
 def picture_table(rows: list,  # list of rows of uint8 [h, w, 3], all rows equally long
                   columns: list,  # a title per column
                   labels: list,  # a short text left of each row
@@ -53,7 +53,7 @@ def picture_table(rows: list,  # list of rows of uint8 [h, w, 3], all rows equal
                  ):  # matplotlib figure
     "Pictures in rows and columns, as wide as the paper's column."
     if any(len(row) != len(columns) for row in rows): raise ValueError("every row needs one picture per column")
-    margin, top, bottom, gap = 0.16, 0.2, 0.3 if note else 0.0, 0.03  # inches
+    margin, top, bottom, gap = 0.16, 0.2, 0.35 if note else 0.0, 0.03  # inches
     breadth = (width / blocks - margin) / len(columns) - gap
     height = breadth * rows[0][0].shape[0] / rows[0][0].shape[1]
     deep = -(-len(rows) // blocks)  # rows in a block
@@ -68,7 +68,7 @@ def picture_table(rows: list,  # list of rows of uint8 [h, w, 3], all rows equal
             axis.axis("off")
             if i % deep == 0: axis.set_title(title, pad=2)
             left += breadth + gap
-    fig.text(0.01, 0.02, note, fontsize=6, va="bottom", wrap=True)
+    fig.text(0.01, (bottom - 0.06) / tall, note, fontsize=6, va="top", wrap=True)
     return fig
 
 # %% ../nbs/51_figures.ipynb #86ff8b30
