@@ -117,7 +117,7 @@ def stop_flag():
     finally:
         for s, handler in old.items(): signal.signal(s, handler)
 
-# %% ../nbs/30_training.ipynb #b0c6dbe6
+# %% ../nbs/30_training.ipynb #cf653a75
 @dataclass
 class Fit:
     "How a training ended."
@@ -183,8 +183,6 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
 
     def batches_of(step): return [{k: v.to(accelerator.device) for k, v in make_batch(g).items()} for g in generators(step, "batch")]
 
-    def noise_of(step): return generators(step, "noise")
-
     # 3. the steps
     log, due = _Averages(), {"save": checkpoint_minutes, "draw": sample_minutes}
     due = {name: clock.minutes() + minutes for name, minutes in due.items()}
@@ -195,9 +193,9 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
             if progress >= 1 or stopping: break
             torch.manual_seed(step_generator(seed, step, "dropout", accelerator.process_index).initial_seed())
             for group in optimizer.param_groups: group["lr"] = learning_rate(step, progress, lr, warmup)
-            batches = list(ahead.result())
+            batches = ahead.result()
             ahead = pool.submit(batches_of, step + 1)
-            for loss, numbers in gradients(accelerator, model, learnt, batches, noise_of(step)): log.add(loss=loss, **numbers)
+            for loss, numbers in gradients(accelerator, model, learnt, batches, generators(step, "noise")): log.add(loss=loss, **numbers)
             log.add(grad_norm=accelerator.clip_grad_norm_(learnt, grad_clip))
             optimizer.step()
             optimizer.zero_grad()
