@@ -44,7 +44,7 @@ def cross_attention(attn,  # a diffusers `Attention`
     out = attn.to_out[1](attn.to_out[0](merge_heads(scores.softmax(-1).to(value.dtype) @ value)))
     return out, log_softmax(scores[..., 1:].float().mean(1), dim=-1)
 
-# %% ../nbs/24_caa.ipynb #7da0aaa9
+# %% ../nbs/24_caa.ipynb #1a4e7bfe
 @dataclass
 class SourceStates:
     "What TargetNet needs of a batch of sources; computed once by `TruePoseModel.encode_source`."
@@ -71,15 +71,16 @@ class AlignedAttention(nn.Module):
         super().__init__()
         self.name, self.fusion, self.alignment_bias = name, fusion, alignment_bias
 
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, source=None, alignment=None):
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, source=None, alignment=None, looks=None):
         out, log_a = cross_attention(attn, hidden_states, encoder_hidden_states)
         if alignment is not None and log_a.shape[-1]: alignment[self.name] = log_a
         if self.fusion is None or source is None or self.name not in source.pairs: return out
         assignment = log_a.exp().detach() if self.alignment_bias else None
         rows, groups = source.rows, source.groups[hidden_states.shape[1]]
-        if rows is None: return out + self.fusion(hidden_states, source.pairs[self.name], groups, assignment)
+        streams = None if looks is None else looks.setdefault(self.name, [])
+        if rows is None: return out + self.fusion(hidden_states, source.pairs[self.name], groups, assignment, streams)
         assignment = assignment[rows] if assignment is not None else None
-        seen = self.fusion(hidden_states[rows], source.pairs[self.name], groups, assignment)
+        seen = self.fusion(hidden_states[rows], source.pairs[self.name], groups, assignment, streams)
         return out.index_add(0, rows, seen.to(out.dtype))
 
 # %% ../nbs/24_caa.ipynb #2467f1ba

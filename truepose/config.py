@@ -27,34 +27,34 @@ class Preset:
         "(height, width) of the latents."
         return tuple(s // self.latent_factor for s in self.image_size)
 
-# %% ../nbs/01_config.ipynb #29199dc7
+# %% ../nbs/01_config.ipynb #f12e5313
 def unet_config(channels: tuple,  # width of each level
-                head_dim: int,  # channels per attention head
+                heads: tuple,  # attention heads of each level
                 context_dim: int,  # width of the region embeddings in cross-attention
                 latent_channels: int,  # channels of the latents
-                plain: int = 0,  # finest levels without attention
+                plain: int = 0,  # finest levels without attention on the way down
                 layers: int = 1,  # residual blocks per level on the way down
                 groups: int = 32,  # groups of the normalisation
                ) -> dict:  # keyword arguments of `UNet2DConditionModel`
-    "A UNet with attention at all levels but the `plain` finest ones."
-    n = len(channels) - plain
+    "A UNet with attention at all levels on the way up, and at all but the `plain` finest ones on the way down."
+    n = len(channels)
     return dict(in_channels=latent_channels, out_channels=latent_channels, block_out_channels=tuple(channels),
-                down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * n,
-                up_block_types=("CrossAttnUpBlock2D",) * n + ("UpBlock2D",) * plain,
+                down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * (n - plain),
+                up_block_types=("CrossAttnUpBlock2D",) * n,
                 layers_per_block=layers, cross_attention_dim=context_dim, norm_num_groups=groups,
-                attention_head_dim=tuple(c // head_dim for c in channels))
+                attention_head_dim=tuple(heads))
 
-# %% ../nbs/01_config.ipynb #65b130fc
+# %% ../nbs/01_config.ipynb #f0a03c36
 _SD15 = dict(in_channels=4, out_channels=4, block_out_channels=(320, 640, 1280, 1280), layers_per_block=2,
              down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
              up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
              cross_attention_dim=768, attention_head_dim=8)
 
 PRESETS = {
-    "tiny": Preset("tiny", (64, 44), 4, 48, unet_config((16, 32), 8, 32, 48, groups=8),
+    "tiny": Preset("tiny", (64, 44), 4, 48, unet_config((16, 32), (2, 4), 32, 48, groups=8),
                    codec=dict(patch_size=4), clip=dict(embed_dim=32, image_size=32, patch_size=8, width=32, layers=2, heads=2),
                    pose_channels=(8, 8, 16)),
-    "nano": Preset("nano", (128, 88), 4, 16, unet_config((32, 96, 128), 32, 192, 16, plain=1, groups=16),
+    "nano": Preset("nano", (128, 88), 4, 16, unet_config((64, 96, 128), (1, 3, 4), 192, 16, plain=1, groups=16),
                    codec=dict(patch_size=4),
                    clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6), prediction_type="sample"),
     "paper": Preset("paper", (256, 176), 8, 4, _SD15, codec=dict(pretrained="stabilityai/sd-vae-ft-mse"),

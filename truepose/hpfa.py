@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['STREAMS', 'GroupTokens', 'group_tokens', 'FusionAttention', 'alignment_bias']
 
-# %% ../nbs/23_hpfa.ipynb #705dceb2
+# %% ../nbs/23_hpfa.ipynb #b8e2fdf1
 from dataclasses import dataclass
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 from .parsing import GROUPS, REGIONS, occupancy
-from .unet import merge_heads, split_heads
+from .unet import attend, attention_weights, merge_heads, split_heads
 
 # %% ../nbs/23_hpfa.ipynb #87cfc3e3
 @dataclass
@@ -42,7 +41,7 @@ def group_tokens(membership: torch.Tensor,  # [b, n, R] area-pooled parsing map,
     expanded = index.unsqueeze(-1).expand(-1, -1, membership.shape[-1])
     return GroupTokens(index, log_share, membership.gather(1, expanded), kept.any(1))
 
-# %% ../nbs/23_hpfa.ipynb #060d2071
+# %% ../nbs/23_hpfa.ipynb #fee67205
 STREAMS = {"none": {}, "reference": {"all": REGIONS}, "hpfa": GROUPS}  # how TargetNet looks at the source
 
 
@@ -74,13 +73,19 @@ class FusionAttention(nn.Module):
                 pairs: list,  # keys and values from `source`
                 groups: list,  # a `GroupTokens` per stream
                 assignment: torch.Tensor = None,  # [b, n, R] CAA's region probabilities of each target token
+                looks: list = None,  # receives the attention of each stream, mean over the heads: [b, n, s]
                ) -> torch.Tensor:  # [b, n, dim]
         query, gate = split_heads(self.to_q(hidden_states), self.heads), self.gate(hidden_states)
         fused = 0
         for g, ((key, value), tokens) in enumerate(zip(pairs, groups)):
             bias = tokens.log_share.unsqueeze(1)
             if assignment is not None: bias = bias + alignment_bias(assignment, tokens.membership)
-            stream = scaled_dot_product_attention(query, key, value, attn_mask=bias.unsqueeze(1).to(query.dtype))
+            bias = bias.unsqueeze(1).to(query.dtype)
+            if looks is None: stream = attend(query, key, value, bias)
+            else:
+                attention = attention_weights(query, key, bias)
+                looks.append(attention.mean(1).float())
+                stream = attention.to(value.dtype) @ value
             fused = fused + merge_heads(stream) * (gate[..., g:g + 1] * tokens.present[:, None, None])
         return self.to_out(fused)
 

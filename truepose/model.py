@@ -20,14 +20,15 @@ from .parsing import REGIONS, occupancy
 from .pose_encoder import PoseEncoder, zero_init
 from .unet import ConditionedUNet, KeepingSelfAttention, attention_blocks, keep_source_states, level_sizes
 
-# %% ../nbs/26_model.ipynb #709ea774
+# %% ../nbs/26_model.ipynb #8f7683ae
 @dataclass
 class TruePoseOutput(BaseOutput):
     "What one call of the model returns."
     sample: torch.Tensor  # [b, c, h, w] prediction: noise, velocity or clean latents
     alignment: dict  # block name -> log-probabilities of the regions [b, n, R]
+    looks: dict = None  # if asked for: block name -> attention of each HPFA stream [m, n, s], rows and tokens as in `SourceStates`
 
-# %% ../nbs/26_model.ipynb #a6a7eadf
+# %% ../nbs/26_model.ipynb #67391f0c
 class TruePoseModel(ModelMixin, ConfigMixin):
     "SourceNet and TargetNet with human-parsing-guided fusion attention and CLIP-guided alignment."
     _supports_gradient_checkpointing = True
@@ -64,16 +65,17 @@ class TruePoseModel(ModelMixin, ConfigMixin):
                 pose_map: torch.Tensor,  # [b, 21, H, W] target pose, in [0, 1]
                 states: SourceStates,  # from `encode_source`
                 keep_pose: torch.Tensor = None,  # [b] bool; False drops the pose, for classifier-free guidance
+                return_looks: bool = False,  # also return where HPFA looked; slower
                ) -> TruePoseOutput:
         "One prediction of TargetNet."
         features = self.pose_encoder(pose_map)
         if keep_pose is not None: features = features * keep_pose[:, None, None, None]
-        alignment = {}
+        alignment, looks = {}, {} if return_looks else None
         sample = self.target_net(noisy_latents, timesteps, states.context, features=features,
-                                 cross_attention_kwargs=dict(source=states, alignment=alignment)).sample
-        return TruePoseOutput(sample=sample, alignment=alignment)
+                                 cross_attention_kwargs=dict(source=states, alignment=alignment, looks=looks)).sample
+        return TruePoseOutput(sample=sample, alignment=alignment, looks=looks)
 
-# %% ../nbs/26_model.ipynb #d0f0912a
+# %% ../nbs/26_model.ipynb #8cf8dc27
 def add_aligned_attention(target_net: ConditionedUNet,
                           streams: dict,  # stream name -> its regions; empty for no look at SourceNet
                           alignment_bias: bool,
@@ -89,7 +91,7 @@ def add_aligned_attention(target_net: ConditionedUNet,
 
 class SelfAttention(KeepingSelfAttention):
     "TargetNet's self-attention: it looks at nothing but itself and ignores what is meant for its neighbour."
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, source=None, alignment=None):
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, source=None, alignment=None, looks=None):
         return super().__call__(attn, hidden_states)
 
 

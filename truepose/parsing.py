@@ -24,11 +24,11 @@ LABEL_SETS = {
             "right-shoe", "face", "left-leg", "right-leg", "left-arm", "right-arm", "bag", "scarf"),
 }
 
-# %% ../nbs/11_parsing.ipynb #9819e205
+# %% ../nbs/11_parsing.ipynb #8c53b5f2
 REGIONS = ("background", "hair", "face", "upper", "dress", "coat", "lower", "shoes", "torso", "left_arm", "right_arm",
            "left_leg", "right_leg")
 GROUPS = {"head": ("hair", "face"), "clothes": ("upper", "dress", "coat", "lower", "shoes"),
-          "rest": ("background", "torso", "left_arm", "right_arm", "left_leg", "right_leg")}
+          "rest": ("torso", "left_arm", "right_arm", "left_leg", "right_leg")}
 _REGION_OF = {"hat": "hair", "sunglasses": "face", "upper-clothes": "upper", "scarf": "upper", "glove": "upper", "bag": "upper",
               "jumpsuits": "dress", "pants": "lower", "skirt": "lower", "belt": "lower", "socks": "shoes", "left-shoe": "shoes",
               "right-shoe": "shoes", "torso-skin": "torso"}

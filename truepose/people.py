@@ -8,7 +8,7 @@ __all__ = ['SPLITS', 'VIEWS', 'FACE', 'fabric_for', 'View', 'sample_yaw', 'sampl
            'region_captions', 'captions', 'person_pairs', 'write_person', 'generator_hashes', 'write_people',
            'people_dataset']
 
-# %% ../nbs/16_people.ipynb #0544fb08
+# %% ../nbs/16_people.ipynb #5de7fe75
 import csv
 import hashlib
 import io
@@ -29,7 +29,7 @@ from .core import InputError, atomic_write, data_dir, manifest, package_dir, rea
 from .fabric import Fabric, colour_name, describe, fabric_hash, sample_fabric
 from .parsing import REGIONS, to_regions
 from .pose import save_keypoints
-from .render import Backdrop, Light, Rendered, frame_camera, render, sample_backdrop, sample_light
+from .render import Backdrop, Light, Rendered, frame_camera, render, sample_backdrop, sample_light, surface_map
 
 # %% ../nbs/16_people.ipynb #cb175bfe
 _CLOTH = {"jeans": ("denim",), "shoes": ("plain",), "leggings": ("plain", "melange"),
@@ -196,7 +196,7 @@ def person_pairs(person: Person, seed: int, split: str, index: int, per_person: 
         pairs = sorted(kept)
     return [(f"{person.name}_{i}", f"{person.name}_{j}") for i, j in pairs]
 
-# %% ../nbs/16_people.ipynb #38655ca1
+# %% ../nbs/16_people.ipynb #5638c6a9
 def _save(path: Path, content: bytes) -> str:  # SHA-256
     with atomic_write(path) as temporary: temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
@@ -215,10 +215,12 @@ def write_person(out: Path, seed: int, split: str, index: int, size: tuple, view
     person, rows, files = make_person(seed, split, index, views), [], {}
     shared = {"person": person.name, "identity": identity_hash(person.identity),
               "fabrics": {garment.region: fabric_hash(garment.fabric) for garment in person.outfit}}
-    for k, (view, rendered) in enumerate(zip(person.views, render_views(person, size))):
+    mesh = dress(Body.load(), person.identity, person.outfit)
+    for k, (view, rendered) in enumerate(zip(person.views, render_views(person, size, mesh))):
         name = f"{person.name}_{k}"
         files[f"images/{name}.png"] = _save(out / "images" / f"{name}.png", _png(rendered.image))
         files[f"parsing/{name}.png"] = _save(out / "parsing" / f"{name}.png", _png(rendered.parsing))
+        files[f"surface/{name}.png"] = _save(out / "surface" / f"{name}.png", _png(surface_map(rendered, mesh.template)))
         path = out / "keypoints" / f"{name}.json"
         save_keypoints(path, rendered.keypoints, size)
         files[f"keypoints/{name}.json"] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['CLOTH', 'SHOE', 'SKIN', 'EYE', 'LASH', 'HAIR', 'KIND_CODES', 'TILE_SIZES', 'PRINT_SIZES', 'WRAPS', 'SPIRAL', 'FLOOR',
-           'CELLS', 'JOINT_RADIUS', 'JOINT_PART', 'kernel', 'rasterise', 'rasterise_flat', 'zbuffer', 'vertex_normals',
-           'shortening', 'Light', 'Backdrop', 'sample_light', 'sample_backdrop', 'tile_pyramid', 'print_pyramid',
-           'band_noise', 'fold_slopes', 'noise_tiles', 'Landmarks', 'landmarks', 'Prepared', 'prepare', 'occlusion',
-           'centre_normals', 'shade', 'floor_shadow', 'compose', 'read_labels', 'joint_visibility', 'Rendered',
-           'keypoints_of', 'render', 'frame_camera', 'correspondence']
+           'CELLS', 'JOINT_RADIUS', 'JOINT_PART', 'SURFACE_STEP', 'kernel', 'rasterise', 'rasterise_flat', 'zbuffer',
+           'vertex_normals', 'shortening', 'Light', 'Backdrop', 'sample_light', 'sample_backdrop', 'tile_pyramid',
+           'print_pyramid', 'band_noise', 'fold_slopes', 'noise_tiles', 'Landmarks', 'landmarks', 'Prepared', 'prepare',
+           'occlusion', 'centre_normals', 'shade', 'floor_shadow', 'compose', 'read_labels', 'joint_visibility',
+           'Rendered', 'keypoints_of', 'render', 'frame_camera', 'correspondence', 'surface_map', 'surface_places']
 
 # %% ../nbs/15_render.ipynb #76cc7967
 import math
@@ -964,3 +964,23 @@ def correspondence(target: Rendered, source: Rendered,
     out = np.zeros((*target.depth.shape, 3), np.float32)
     out[rows, columns] = np.stack([x, y, seen], 1)
     return out
+
+# %% ../nbs/15_render.ipynb #c3b2409b
+SURFACE_STEP = .008  # metres per grey level
+
+
+def surface_map(rendered: Rendered, template: np.ndarray,  # [V,3] of the `DressedMesh`
+               ) -> np.ndarray:  # uint8 [h,w,3]: 128 + place / 8 mm, x to the person's left, y to the back, z up; 0 is backdrop
+    "The place of each pixel on the neutral body."
+    rows, columns = np.nonzero(rendered.triangle >= 0)
+    corners = rendered.faces[rendered.triangle[rows, columns]]
+    place = (template[corners] * rendered.barycentric[rows, columns][..., None]).sum(1)
+    out = np.zeros((*rendered.depth.shape, 3), np.uint8)
+    out[rows, columns] = np.clip(np.round(128 + place / SURFACE_STEP), 1, 255)
+    return out
+
+
+def surface_places(surface: np.ndarray,  # uint8 [...,3]
+                  ) -> np.ndarray:  # float32 [...,3] metres, NaN on the backdrop
+    "The inverse of the colours."
+    return np.where((surface == 0).all(-1, keepdims=True), np.nan, (surface.astype(np.float32) - 128) * SURFACE_STEP).astype(np.float32)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
-           'stop_flag', 'Fit', 'fit', 'gradients', 'attention_kernel', 'averaged', 'fingerprint', 'encode_people',
-           'cached_people', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight', 'TransferObjective',
-           'preview']
+           'stop_flag', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint', 'encode_people', 'cached_people',
+           'latent_places', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight', 'correspondence_loss',
+           'TransferObjective', 'clean_prediction', 'errors_by_timestep', 'preview']
 
-# %% ../nbs/30_training.ipynb #32196b74
+# %% ../nbs/30_training.ipynb #f80e4bb2
 import contextlib
 import csv
 import hashlib
@@ -28,13 +28,13 @@ from accelerate.utils import broadcast_object_list
 from diffusers.training_utils import EMAModel, compute_snr
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from .caa import alignment_loss
+from .caa import SourceStates, alignment_loss
 from .clip import embed_regions
 from .codec import decode, encode
 from .core import InputError, atomic_write, autocast, best_dtype, data_dir
-from .parsing import flip_parsing, occupancy, one_hot
+from .parsing import GROUPS, REGIONS, flip_parsing, occupancy, one_hot
 from .pose import flip_keypoints, pose_map
+from .render import surface_places
 from .unet import level_sizes
 
 # %% ../nbs/30_training.ipynb #b5f7b5e4
@@ -117,7 +117,7 @@ def stop_flag():
     finally:
         for s, handler in old.items(): signal.signal(s, handler)
 
-# %% ../nbs/30_training.ipynb #cf653a75
+# %% ../nbs/30_training.ipynb #0d113510
 @dataclass
 class Fit:
     "How a training ended."
@@ -186,7 +186,7 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
     # 3. the steps
     log, due = _Averages(), {"save": checkpoint_minutes, "draw": sample_minutes}
     due = {name: clock.minutes() + minutes for name, minutes in due.items()}
-    with stop_flag() as stop, ThreadPoolExecutor(1) as pool, attention_kernel(accelerator.device):
+    with stop_flag() as stop, ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(batches_of, step)
         while step < steps:
             progress, stopping = _agree(accelerator, max(step / steps, clock.progress()), stop.is_set())
@@ -224,7 +224,7 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
     accelerator.print(f"{folder.name}: {'finished' if finished else 'stopped'} at step {step} after {clock.minutes():.1f} minutes", flush=True)
     return Fit(step, clock.minutes(), finished)
 
-# %% ../nbs/30_training.ipynb #455f5fdf
+# %% ../nbs/30_training.ipynb #6da0d0fe
 def gradients(accelerator: Accelerator, model, learnt: list, batches: list, noise: list) -> list:  # (loss, numbers) of each batch
     "Leaves the mean gradient of the batches in the parameters."
     n = len(batches)
@@ -250,11 +250,6 @@ def _side_by_side(model, learnt, batches, noise):
         present = [part for part in parts if part is not None]
         parameter.grad = sum(present[1:], present[0]) if present else None
     return [(loss, numbers) for _, loss, numbers in results]
-
-
-def attention_kernel(device):
-    "The attention kernel that trains fastest: plain matrix products on a CPU, where the fused one is slow backwards in bf16."
-    return sdpa_kernel(SDPBackend.MATH) if torch.device(device).type == "cpu" else contextlib.nullcontext()
 
 # %% ../nbs/30_training.ipynb #67640801
 class _Clock:
@@ -353,7 +348,22 @@ def cached_people(codec, clip, people, **options) -> dict:  # as `encode_people`
         with atomic_write(path) as temporary: save_file({k: v.contiguous() for k, v in encoded.items()}, temporary)
     return load_file(path)
 
-# %% ../nbs/30_training.ipynb #1feea2cd
+# %% ../nbs/30_training.ipynb #11d9205a
+def latent_places(surface: np.ndarray,  # uint8 [n, H, W, 3], see `surface_map`
+                  regions: np.ndarray,  # uint8 [n, H, W]
+                  size: tuple,  # (h, w) of the latents
+                 ) -> torch.Tensor:  # float16 [2, n, h, w, 4] metres and group, NaN on the backdrop; 1 is mirrored
+    "The place on the body at the centre of each latent."
+    rows, columns = (np.arange(n) * whole // n + whole // n // 2 for n, whole in zip(size, surface.shape[1:3]))
+    at = np.ix_(range(len(surface)), rows, columns)
+    places, group = surface_places(surface[at]), np.array([_GROUP_OF_REGION[r] for r in REGIONS], np.float32)[regions[at]]
+    places = np.concatenate([places, group[..., None]], -1).astype(np.float16)
+    return torch.from_numpy(np.stack([places, places[:, :, ::-1] * np.float16([-1, 1, 1, 1])]))
+
+
+_GROUP_OF_REGION = {region: 10. * i for i, names in enumerate(GROUPS.values()) for region in names} | {"background": np.nan}
+
+# %% ../nbs/30_training.ipynb #b1e33fb0
 def view_pairs(names: list,  # picture names, `<person>_<view>`
               ) -> torch.Tensor:  # long [m, 2] indices of source and target
     "All ordered pairs of different views of a person."
@@ -375,6 +385,7 @@ class TransferData:
         keypoints, regions = torch.from_numpy(people.keypoints), torch.from_numpy(people.regions)
         self.keypoints = torch.stack([keypoints, flip_keypoints(keypoints, people.size[1])])
         self.regions = torch.stack([regions, flip_parsing(regions).to(torch.uint8)])
+        self.places = None if people.surface is None else latent_places(people.surface, people.regions, encoded["latents"].shape[-2:])
 
     def batch(self, n: int,  # sources
               generator: torch.Generator,
@@ -397,7 +408,8 @@ class TransferData:
         k = target.shape[1]
         pick = {name: value[mirrored, source] for name, value in self.encoded.items()}
         target, turned = target.flatten(), mirrored.repeat_interleave(k)
-        return {"source_latents": pick["latents"].float(), "embeddings": pick["embeddings"].float(), "present": pick["present"],
+        places = {} if self.places is None else {"source_places": self.places[mirrored, source], "target_places": self.places[turned, target]}
+        return places | {"source_latents": pick["latents"].float(), "embeddings": pick["embeddings"].float(), "present": pick["present"],
                 "source_regions": self.regions[mirrored, source].long(), "target_latents": self.encoded["latents"][turned, target].float(),
                 "target_regions": self.regions[turned, target].long(), "target_keypoints": self.keypoints[turned, target]}
 
@@ -425,18 +437,50 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
     clipped = snr.clamp_max(gamma)
     return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped, "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
 
-# %% ../nbs/30_training.ipynb #2559f628
+# %% ../nbs/30_training.ipynb #9bcf26a0
+def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
+                        states,  # `SourceStates` of the rows
+                        source_places: torch.Tensor,  # [b, h, w, 4] of every row of the target batch, NaN on the backdrop
+                        target_places: torch.Tensor,  # [b, h, w, 4]
+                        sizes: list,  # (height, width) of each level
+                        reach: float = 1.3,  # metres, divided by the rows of the level
+                       ) -> torch.Tensor:  # scalar, nats
+    "How much attention misses the place that a target token shows, where the source shows it too."
+    if states.rows is not None: source_places, target_places = source_places[states.rows], target_places[states.rows]
+    losses = []
+    with torch.no_grad():
+        nearness = {h * w: [_nearness(_places_at(target_places, (h, w)), _places_at(source_places, (h, w)), tokens.index, reach / h)
+                            for tokens in states.groups.get(h * w, [])] for h, w in sizes}
+    for streams in looks.values():
+        for attention, near in zip(streams, nearness[streams[0].shape[1]]):
+            seen = near.amax(-1) > .5
+            found = -((attention * near).sum(-1) + 1e-4).log()
+            losses.append((found * seen).sum() / seen.sum().clamp(min=1))
+    return torch.stack(losses).mean()
+
+
+def _places_at(places, size):  # [b, h, w, 4] -> [b, n, 4] at another resolution
+    return nn.functional.interpolate(places.permute(0, 3, 1, 2).float(), size, mode="nearest-exact").flatten(2).transpose(1, 2)
+
+
+def _nearness(target, source, index, reach):  # [b, n, 4], [b, m, 4], [b, s] -> [b, n, s] in [0, 1]
+    source = source.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
+    square = target.square().sum(-1)[:, :, None] + source.square().sum(-1)[:, None] - 2 * target @ source.transpose(1, 2)
+    return torch.exp(-square.clamp(min=0) / (2 * reach ** 2)).nan_to_num(0)
+
+# %% ../nbs/30_training.ipynb #bdce20cf
 class TransferObjective(nn.Module):
     "TruePose under training: a batch of encoded pairs in, its loss out."
     def __init__(self, model,  # `TruePoseModel`
                  scheduler,  # says what is predicted
                  alignment_weight: float = 0.1,  # of CAA (c)
+                 correspondence_weight: float = 0.0,  # of the correspondence loss; needs surface maps
                  drop_pose: float = 0.1,  # chance per sample
                  drop_source: float = 0.1,  # chance per sample, independent
                  min_snr_gamma: float = None):  # None: all timesteps weigh the same
         super().__init__()
         self.model, self.scheduler, self.alignment_weight, self.min_snr_gamma = model, scheduler, alignment_weight, min_snr_gamma
-        self.drop_pose, self.drop_source = drop_pose, drop_source
+        self.correspondence_weight, self.drop_pose, self.drop_source = correspondence_weight, drop_pose, drop_source
 
     def forward(self, batch: dict,  # from `TransferData`
                 generator: torch.Generator,
@@ -450,15 +494,46 @@ class TransferObjective(nn.Module):
         noisy_latents, maps = self.scheduler.add_noise(latents, noise, timesteps), pose_map(batch["target_keypoints"], regions.shape[-2:])
         states = self.model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"],
                                           batch["present"], keep_source).repeat(b // n)
-        out = self.model(noisy_latents, timesteps, maps, states, keep_pose)
+        out = self.model(noisy_latents, timesteps, maps, states, keep_pose, return_looks=self.correspondence_weight > 0)
         error = (out.sample.float() - prediction_target(self.scheduler, latents, noise, timesteps)).square().mean((1, 2, 3))
         weight = 1 if self.min_snr_gamma is None else snr_weight(self.scheduler, timesteps, self.min_snr_gamma)
         loss, numbers = (weight * error).mean(), {"mse": error.detach().mean()}
+        sizes = level_sizes(self.model.target_net, latents.shape[-2:])
         if self.alignment_weight and out.alignment:
-            sizes = level_sizes(self.model.target_net, latents.shape[-2:])
             align = alignment_loss(out.alignment, {h * w: occupancy(regions, (h, w)) for h, w in sizes})
             loss, numbers = loss + self.alignment_weight * align, numbers | {"alignment": align.detach()}
+        if out.looks:
+            match = correspondence_loss(out.looks, states, batch["source_places"].repeat_interleave(b // n, 0), batch["target_places"], sizes)
+            loss, numbers = loss + self.correspondence_weight * match, numbers | {"correspondence": match.detach()}
         return loss, numbers
+
+# %% ../nbs/30_training.ipynb #f8439a9f
+def clean_prediction(scheduler, output, noisy_latents, timesteps):  # -> [b, c, h, w]
+    "The clean latents that a network output of the scheduler's kind stands for."
+    kind, a = scheduler.config.prediction_type, scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1).to(output)
+    if kind == "epsilon": return (noisy_latents - (1 - a).sqrt() * output) / a.sqrt()
+    return output if kind == "sample" else a.sqrt() * noisy_latents - (1 - a).sqrt() * output
+
+
+@torch.no_grad()
+def errors_by_timestep(model, scheduler,
+                       batch: dict,  # from `TransferData`
+                       timesteps: tuple = (999, 700, 400, 100),
+                       seed: int = 0,
+                      ) -> dict:  # timestep -> {"streams": mean square on the person, "context_only": the same without HPFA}
+    "Errors of the clean prediction with and without a look at SourceNet."
+    latents, regions = batch["target_latents"], batch["target_regions"]
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents.device)
+    person = occupancy(one_hot(regions), latents.shape[-2:])[..., 1:].sum(-1).unflatten(1, latents.shape[-2:]).unsqueeze(1)
+    maps = pose_map(batch["target_keypoints"], regions.shape[-2:])
+    states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"])
+    looks, errors = {"streams": states, "context_only": SourceStates(states.context)}, {}
+    for t in timesteps:
+        t_all = torch.full((len(latents),), t, device=latents.device)
+        noisy = scheduler.add_noise(latents, noise, t_all)
+        predictions = {name: clean_prediction(scheduler, model(noisy, t_all, maps, kept).sample.float(), noisy, t_all) for name, kept in looks.items()}
+        errors[str(t)] = {name: (((p - latents).square().mean(1, keepdim=True) * person).sum() / person.sum()).item() for name, p in predictions.items()}
+    return errors
 
 # %% ../nbs/30_training.ipynb #ceeb4e28
 @torch.no_grad()
