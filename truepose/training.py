@@ -437,19 +437,19 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
     clipped = snr.clamp_max(gamma)
     return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped, "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
 
-# %% ../nbs/30_training.ipynb #9bcf26a0
+# %% ../nbs/30_training.ipynb #d69b4495
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
                         states,  # `SourceStates` of the rows
                         source_places: torch.Tensor,  # [b, h, w, 4] of every row of the target batch, NaN on the backdrop
                         target_places: torch.Tensor,  # [b, h, w, 4]
                         sizes: list,  # (height, width) of each level
-                        reach: float = 1.3,  # metres, divided by the rows of the level
+                        reach: float = 1.0,  # metres, divided by the rows of the level
                        ) -> torch.Tensor:  # scalar, nats
     "How much attention misses the place that a target token shows, where the source shows it too."
     if states.rows is not None: source_places, target_places = source_places[states.rows], target_places[states.rows]
     losses = []
     with torch.no_grad():
-        nearness = {h * w: [_nearness(_places_at(target_places, (h, w)), _places_at(source_places, (h, w)), tokens.index, reach / h)
+        nearness = {h * w: [_nearness(_places_at(target_places, (h, w)), _places_at(source_places, (h, w)), tokens, reach / h)
                             for tokens in states.groups.get(h * w, [])] for h, w in sizes}
     for streams in looks.values():
         for attention, near in zip(streams, nearness[streams[0].shape[1]]):
@@ -463,10 +463,10 @@ def _places_at(places, size):  # [b, h, w, 4] -> [b, n, 4] at another resolution
     return nn.functional.interpolate(places.permute(0, 3, 1, 2).float(), size, mode="nearest-exact").flatten(2).transpose(1, 2)
 
 
-def _nearness(target, source, index, reach):  # [b, n, 4], [b, m, 4], [b, s] -> [b, n, s] in [0, 1]
-    source = source.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
+def _nearness(target, source, tokens, reach):  # [b, n, 4], [b, m, 4], `GroupTokens` -> [b, n, s] in [0, 1]; tokens half in the group count half
+    source = source.gather(1, tokens.index.unsqueeze(-1).expand(-1, -1, 4))
     square = target.square().sum(-1)[:, :, None] + source.square().sum(-1)[:, None] - 2 * target @ source.transpose(1, 2)
-    return torch.exp(-square.clamp(min=0) / (2 * reach ** 2)).nan_to_num(0)
+    return torch.exp(-square.clamp(min=0) / (2 * reach ** 2)).nan_to_num(0) * tokens.log_share.exp().unsqueeze(1)
 
 # %% ../nbs/30_training.ipynb #bdce20cf
 class TransferObjective(nn.Module):
