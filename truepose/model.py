@@ -28,7 +28,7 @@ class TruePoseOutput(BaseOutput):
     alignment: dict  # block name -> log-probabilities of the regions [b, n, R]
     looks: dict = None  # if asked for: block name -> attention of each HPFA stream [m, n, s], rows and tokens as in `SourceStates`
 
-# %% ../nbs/26_model.ipynb #67391f0c
+# %% ../nbs/26_model.ipynb #6738ad61
 class TruePoseModel(ModelMixin, ConfigMixin):
     "SourceNet and TargetNet with human-parsing-guided fusion attention and CLIP-guided alignment."
     _supports_gradient_checkpointing = True
@@ -41,6 +41,7 @@ class TruePoseModel(ModelMixin, ConfigMixin):
                  parsing_input: bool = True,  # SourceNet sees the parsing map
                  region_context: bool = True,  # CAA (a)
                  alignment_bias: bool = True,  # CAA (b)
+                 input_skip: bool = True,  # a learned share of the noisy latents is added to the prediction
                  gate_init: float = 0.0,  # of HPFA's gates: 0 keeps a pretrained UNet as it is
                 ):
         super().__init__()
@@ -53,12 +54,9 @@ class TruePoseModel(ModelMixin, ConfigMixin):
                                             len(REGIONS) + 1 if region_context else 1)
         self.parsing_in = zero_init(nn.Conv2d(len(REGIONS), width, 3, padding=1, bias=False)) if parsing_input else None
         self.pose_encoder = PoseEncoder(width, tuple(pose_channels))
+        self.skip_gain = zero_init(nn.Linear(self.target_net.time_embedding.linear_2.out_features, self.target_net.config.out_channels)) if input_skip else None
         keep_source_states(self.source_net)
         add_aligned_attention(self.target_net, STREAMS[source], alignment_bias, gate_init)
-
-    def encode_source(self, latents, regions, embeddings, present, keep_source=None) -> SourceStates:
-        "See below."
-        return encode_source(self, latents, regions, embeddings, present, keep_source)
 
     def forward(self, noisy_latents: torch.Tensor,  # [b, c, h, w]
                 timesteps: torch.Tensor,  # [b] long
@@ -73,6 +71,9 @@ class TruePoseModel(ModelMixin, ConfigMixin):
         alignment, looks = {}, {} if return_looks else None
         sample = self.target_net(noisy_latents, timesteps, states.context, features=features,
                                  cross_attention_kwargs=dict(source=states, alignment=alignment, looks=looks)).sample
+        if self.skip_gain is not None:
+            embedding = self.target_net.time_embedding(self.target_net.time_proj(timesteps).to(noisy_latents.dtype))
+            sample = sample + self.skip_gain(embedding)[:, :, None, None] * noisy_latents
         return TruePoseOutput(sample=sample, alignment=alignment, looks=looks)
 
 # %% ../nbs/26_model.ipynb #8cf8dc27
@@ -104,8 +105,8 @@ def start_from_self_attention(target_net: ConditionedUNet):
         for name in ("to_q", "to_k", "to_v"): getattr(fusion, name).load_state_dict(getattr(block.attn1, name).state_dict())
         fusion.to_out.weight.copy_(block.attn1.to_out[0].weight)
 
-# %% ../nbs/26_model.ipynb #81db7e8d
-def encode_source(model: TruePoseModel,
+# %% ../nbs/26_model.ipynb #6ee51a84
+def encode_source(self: TruePoseModel,
                   latents: torch.Tensor,  # [b, c, h, w] source latents, clean
                   regions: torch.Tensor,  # [b, 13, H, W] source parsing map, one-hot
                   embeddings: torch.Tensor,  # [b, 14, d] CLIP: global, then regions
@@ -114,21 +115,24 @@ def encode_source(model: TruePoseModel,
                  ) -> SourceStates:
     "Runs SourceNet once and projects what TargetNet will look at."
     if keep_source is None: keep_source = torch.ones(len(latents), dtype=torch.bool, device=latents.device)
-    context = model.context_encoder(embeddings, present & keep_source[:, None])
+    context = self.context_encoder(embeddings, present & keep_source[:, None])
     rows = None if bool(keep_source.all()) else keep_source.nonzero()[:, 0]
-    streams = next(iter(attention_blocks(model.target_net).values())).attn2.processor.streams
+    streams = next(iter(attention_blocks(self.target_net).values())).attn2.processor.streams
     if not streams or not bool(keep_source.any()): return SourceStates(context)
     if rows is not None: latents, regions, seen = latents[rows], regions[rows], context[rows]
     else: seen = context
-    features = model.parsing_in(nn.functional.adaptive_avg_pool2d(regions, latents.shape[-2:])) if model.parsing_in else None
+    features = self.parsing_in(nn.functional.adaptive_avg_pool2d(regions, latents.shape[-2:])) if self.parsing_in else None
     kept = {}
-    model.source_net(latents, torch.zeros(len(latents), device=latents.device), seen, features=features,
+    self.source_net(latents, torch.zeros(len(latents), device=latents.device), seen, features=features,
                      cross_attention_kwargs=dict(kept=kept))
     groups = {h * w: [group_tokens(occupancy(regions, (h, w)), names) for names in streams.values()]
-              for h, w in level_sizes(model.target_net, latents.shape[-2:])}
-    fusions = {name: block.attn2.processor.fusion for name, block in attention_blocks(model.target_net).items()}
+              for h, w in level_sizes(self.target_net, latents.shape[-2:])}
+    fusions = {name: block.attn2.processor.fusion for name, block in attention_blocks(self.target_net).items()}
     pairs = {name: fusions[name].source(states, groups[states.shape[1]]) for name, states in kept.items()}
     return SourceStates(context, rows, pairs, groups)
+
+
+TruePoseModel.encode_source = encode_source  # a method, written down where the text explains it
 
 # %% ../nbs/26_model.ipynb #88d30f2f
 def model_from_preset(preset: str | Preset,  # name or `Preset`

@@ -417,7 +417,7 @@ class TransferData:
         "The batch of given pairs, not mirrored."
         return self.rows(pairs[:, 0], pairs[:, 1:], torch.zeros(len(pairs), dtype=torch.long))
 
-# %% ../nbs/30_training.ipynb #7b539b8e
+# %% ../nbs/30_training.ipynb #6b0aff08
 def prediction_target(scheduler,  # diffusers scheduler
                       latents: torch.Tensor,  # [b, c, h, w] clean
                       noise: torch.Tensor,  # [b, c, h, w]
@@ -435,7 +435,7 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
     "Min-SNR weight (Hang et al. 2023) for the scheduler's kind of prediction."
     snr = compute_snr(scheduler, timesteps)
     clipped = snr.clamp_max(gamma)
-    return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped, "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
+    return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped.clamp_min(1), "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
 
 # %% ../nbs/30_training.ipynb #d69b4495
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
@@ -468,19 +468,21 @@ def _nearness(target, source, tokens, reach):  # [b, n, 4], [b, m, 4], `GroupTok
     square = target.square().sum(-1)[:, :, None] + source.square().sum(-1)[:, None] - 2 * target @ source.transpose(1, 2)
     return torch.exp(-square.clamp(min=0) / (2 * reach ** 2)).nan_to_num(0) * tokens.log_share.exp().unsqueeze(1)
 
-# %% ../nbs/30_training.ipynb #bdce20cf
+# %% ../nbs/30_training.ipynb #95846d39
 class TransferObjective(nn.Module):
     "TruePose under training: a batch of encoded pairs in, its loss out."
     def __init__(self, model,  # `TruePoseModel`
                  scheduler,  # says what is predicted
                  alignment_weight: float = 0.1,  # of CAA (c)
                  correspondence_weight: float = 0.0,  # of the correspondence loss; needs surface maps
+                 person_weight: float = 1.0,  # of the person's latents in the error; the backdrop's is 1
                  drop_pose: float = 0.1,  # chance per sample
                  drop_source: float = 0.1,  # chance per sample, independent
                  min_snr_gamma: float = None):  # None: all timesteps weigh the same
         super().__init__()
         self.model, self.scheduler, self.alignment_weight, self.min_snr_gamma = model, scheduler, alignment_weight, min_snr_gamma
-        self.correspondence_weight, self.drop_pose, self.drop_source = correspondence_weight, drop_pose, drop_source
+        self.correspondence_weight, self.person_weight = correspondence_weight, person_weight
+        self.drop_pose, self.drop_source = drop_pose, drop_source
 
     def forward(self, batch: dict,  # from `TransferData`
                 generator: torch.Generator,
@@ -495,10 +497,13 @@ class TransferObjective(nn.Module):
         states = self.model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"],
                                           batch["present"], keep_source).repeat(b // n)
         out = self.model(noisy_latents, timesteps, maps, states, keep_pose, return_looks=self.correspondence_weight > 0)
-        error = (out.sample.float() - prediction_target(self.scheduler, latents, noise, timesteps)).square().mean((1, 2, 3))
-        weight = 1 if self.min_snr_gamma is None else snr_weight(self.scheduler, timesteps, self.min_snr_gamma)
-        loss, numbers = (weight * error).mean(), {"mse": error.detach().mean()}
+        error = (out.sample.float() - prediction_target(self.scheduler, latents, noise, timesteps)).square().mean(1)
         sizes = level_sizes(self.model.target_net, latents.shape[-2:])
+        person = 1 - occupancy(regions, sizes[0])[..., 0].unflatten(1, sizes[0])
+        share = 1 + (self.person_weight - 1) * person
+        weighted = (error * share).sum((1, 2)) / share.sum((1, 2))
+        weight = 1 if self.min_snr_gamma is None else snr_weight(self.scheduler, timesteps, self.min_snr_gamma)
+        loss, numbers = (weight * weighted).mean(), {"mse": error.detach().mean(), "person_mse": (error.detach() * person).sum() / person.sum()}
         if self.alignment_weight and out.alignment:
             align = alignment_loss(out.alignment, {h * w: occupancy(regions, (h, w)) for h, w in sizes})
             loss, numbers = loss + self.alignment_weight * align, numbers | {"alignment": align.detach()}
