@@ -193,8 +193,8 @@ def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated p
     for entry in measures["absent"]: typer.echo(f"{entry['name']:>16}  absent: {entry['reason']}")
     typer.echo(f"written: {out} and {out.with_suffix('.csv').name}")
 
-# %% ../nbs/60_cli.ipynb #ad9d522b
-REPRODUCE = {  # preset -> parameters of e03_evaluate; steps and guidance of nano were chosen on the split `val`, by SSIM in the clothes
+# %% ../nbs/60_cli.ipynb #95d5b48d
+REPRODUCE = {  # preset -> parameters of e03_evaluate; nano: guidance by e04_sampling on `val`; 4 steps by eye, 2 have the better SSIM and look softer
     "tiny": dict(n_people=4, n_pairs=8, steps=2),
     "nano": dict(n_people=64, n_pairs=128, steps=4, guidance_pose=1.3, guidance_source=1.6, sample_drawn=8, sample_worst=4),
 }
