@@ -55,7 +55,7 @@ def load_person(folder: Path, image_path: Path, size: tuple, label_set: str) -> 
     regions = to_regions(load_parsing(parsing_path, label_set, size), label_set).to(torch.uint8).numpy()
     return load_image(image_path, size), regions, resize_keypoints(keypoints, from_size, size)
 
-# %% ../nbs/17_data.ipynb #04377a3e
+# %% ../nbs/17_data.ipynb #a6e277d6
 def load_surface(folder: Path, name: str, size: tuple) -> np.ndarray:  # uint8 [h, w, 3], see `surface_map`
     "The surface map of a rendered picture: the place at each pixel's centre."
     path = folder / "surface" / f"{name}.png"
@@ -77,7 +77,7 @@ def _fingerprint(folder: Path, size: tuple, label_set: str) -> str:
 
 def _read_cache(path: Path):
     try:
-        with np.load(path, allow_pickle=False) as saved: return {key: saved[key] for key in ("images", "regions", "keypoints", "surface") if key in saved}
+        with np.load(path, allow_pickle=False) as saved: return {key: saved[key] for key in ("images", "regions", "keypoints", *({"surface"} & set(saved)))}
     except (OSError, ValueError, KeyError): return None
 
 

@@ -6,7 +6,7 @@
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
            'stop_flag', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint', 'encode_people', 'cached_people',
            'latent_places', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight', 'correspondence_loss',
-           'TransferObjective', 'clean_prediction', 'errors_by_timestep', 'preview']
+           'person_share', 'TransferObjective', 'clean_prediction', 'errors_by_timestep', 'preview']
 
 # %% ../nbs/30_training.ipynb #f80e4bb2
 import contextlib
@@ -437,7 +437,7 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
     clipped = snr.clamp_max(gamma)
     return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped.clamp_min(1), "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
 
-# %% ../nbs/30_training.ipynb #d69b4495
+# %% ../nbs/30_training.ipynb #bd0b9c1a
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
                         states,  # `SourceStates` of the rows
                         source_places: torch.Tensor,  # [b, h, w, 4] of every row of the target batch, NaN on the backdrop
@@ -449,8 +449,10 @@ def correspondence_loss(looks: dict,  # block name -> attention of each stream [
     if states.rows is not None: source_places, target_places = source_places[states.rows], target_places[states.rows]
     losses = []
     with torch.no_grad():
-        nearness = {h * w: [_nearness(_places_at(target_places, (h, w)), _places_at(source_places, (h, w)), tokens, reach / h)
-                            for tokens in states.groups.get(h * w, [])] for h, w in sizes}
+        nearness = {}
+        for h, w in sizes:
+            target, source = _places_at(target_places, (h, w)), _places_at(source_places, (h, w))
+            nearness[h * w] = [_nearness(target, source, tokens, reach / h) for tokens in states.groups.get(h * w, [])]
     for streams in looks.values():
         for attention, near in zip(streams, nearness[streams[0].shape[1]]):
             seen = near.amax(-1) > .5
@@ -468,7 +470,14 @@ def _nearness(target, source, tokens, reach):  # [b, n, 4], [b, m, 4], `GroupTok
     square = target.square().sum(-1)[:, :, None] + source.square().sum(-1)[:, None] - 2 * target @ source.transpose(1, 2)
     return torch.exp(-square.clamp(min=0) / (2 * reach ** 2)).nan_to_num(0) * tokens.log_share.exp().unsqueeze(1)
 
-# %% ../nbs/30_training.ipynb #95846d39
+# %% ../nbs/30_training.ipynb #98c56fde
+def person_share(membership: torch.Tensor,  # [b, h * w, R], see `occupancy`
+                 size: tuple,  # (h, w)
+                ) -> torch.Tensor:  # [b, h, w] in [0, 1]
+    "How much of each latent is not backdrop."
+    return 1 - membership[..., REGIONS.index("background")].unflatten(1, size)
+
+# %% ../nbs/30_training.ipynb #83a1ff56
 class TransferObjective(nn.Module):
     "TruePose under training: a batch of encoded pairs in, its loss out."
     def __init__(self, model,  # `TruePoseModel`
@@ -499,20 +508,21 @@ class TransferObjective(nn.Module):
         out = self.model(noisy_latents, timesteps, maps, states, keep_pose, return_looks=self.correspondence_weight > 0)
         error = (out.sample.float() - prediction_target(self.scheduler, latents, noise, timesteps)).square().mean(1)
         sizes = level_sizes(self.model.target_net, latents.shape[-2:])
-        person = 1 - occupancy(regions, sizes[0])[..., 0].unflatten(1, sizes[0])
+        membership = {h * w: occupancy(regions, (h, w)) for h, w in sizes}
+        person = person_share(membership[error[0].numel()], sizes[0])
         share = 1 + (self.person_weight - 1) * person
         weighted = (error * share).sum((1, 2)) / share.sum((1, 2))
         weight = 1 if self.min_snr_gamma is None else snr_weight(self.scheduler, timesteps, self.min_snr_gamma)
         loss, numbers = (weight * weighted).mean(), {"mse": error.detach().mean(), "person_mse": (error.detach() * person).sum() / person.sum()}
         if self.alignment_weight and out.alignment:
-            align = alignment_loss(out.alignment, {h * w: occupancy(regions, (h, w)) for h, w in sizes})
+            align = alignment_loss(out.alignment, membership)
             loss, numbers = loss + self.alignment_weight * align, numbers | {"alignment": align.detach()}
         if out.looks:
             match = correspondence_loss(out.looks, states, batch["source_places"].repeat_interleave(b // n, 0), batch["target_places"], sizes)
             loss, numbers = loss + self.correspondence_weight * match, numbers | {"correspondence": match.detach()}
         return loss, numbers
 
-# %% ../nbs/30_training.ipynb #f8439a9f
+# %% ../nbs/30_training.ipynb #3f8c563d
 def clean_prediction(scheduler, output, noisy_latents, timesteps):  # -> [b, c, h, w]
     "The clean latents that a network output of the scheduler's kind stands for."
     kind, a = scheduler.config.prediction_type, scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1).to(output)
@@ -529,7 +539,7 @@ def errors_by_timestep(model, scheduler,
     "Errors of the clean prediction with and without a look at SourceNet."
     latents, regions = batch["target_latents"], batch["target_regions"]
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents.device)
-    person = occupancy(one_hot(regions), latents.shape[-2:])[..., 1:].sum(-1).unflatten(1, latents.shape[-2:]).unsqueeze(1)
+    person = person_share(occupancy(one_hot(regions), latents.shape[-2:]), latents.shape[-2:])
     maps = pose_map(batch["target_keypoints"], regions.shape[-2:])
     states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"])
     looks, errors = {"streams": states, "context_only": SourceStates(states.context)}, {}
@@ -537,7 +547,7 @@ def errors_by_timestep(model, scheduler,
         t_all = torch.full((len(latents),), t, device=latents.device)
         noisy = scheduler.add_noise(latents, noise, t_all)
         predictions = {name: clean_prediction(scheduler, model(noisy, t_all, maps, kept).sample.float(), noisy, t_all) for name, kept in looks.items()}
-        errors[str(t)] = {name: (((p - latents).square().mean(1, keepdim=True) * person).sum() / person.sum()).item() for name, p in predictions.items()}
+        errors[str(t)] = {name: (((p - latents).square().mean(1) * person).sum() / person.sum()).item() for name, p in predictions.items()}
     return errors
 
 # %% ../nbs/30_training.ipynb #ceeb4e28
