@@ -437,7 +437,7 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
     clipped = snr.clamp_max(gamma)
     return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped.clamp_min(1), "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
 
-# %% ../nbs/30_training.ipynb #bd0b9c1a
+# %% ../nbs/30_training.ipynb #fc2563d8
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
                         states,  # `SourceStates` of the rows
                         source_places: torch.Tensor,  # [b, h, w, 4] of every row of the target batch, NaN on the backdrop
@@ -467,8 +467,8 @@ def _places_at(places, size):  # [b, h, w, 4] -> [b, n, 4] at another resolution
 
 def _nearness(target, source, tokens, reach):  # [b, n, 4], [b, m, 4], `GroupTokens` -> [b, n, s] in [0, 1]; tokens half in the group count half
     source = source.gather(1, tokens.index.unsqueeze(-1).expand(-1, -1, 4))
-    square = target.square().sum(-1)[:, :, None] + source.square().sum(-1)[:, None] - 2 * target @ source.transpose(1, 2)
-    return torch.exp(-square.clamp(min=0) / (2 * reach ** 2)).nan_to_num(0) * tokens.log_share.exp().unsqueeze(1)
+    distance = torch.cdist(target, source, compute_mode="donot_use_mm_for_euclid_dist")  # products would round centimetres away, and autocast more
+    return torch.exp(-distance.square() / (2 * reach ** 2)).nan_to_num(0) * tokens.log_share.exp().unsqueeze(1)
 
 # %% ../nbs/30_training.ipynb #98c56fde
 def person_share(membership: torch.Tensor,  # [b, h * w, R], see `occupancy`
