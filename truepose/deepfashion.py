@@ -8,8 +8,7 @@ __all__ = ['PAIR_READERS', 'POINT_READERS', 'FRAMES', 'RULES', 'FILTERS', 'LAYOU
            'fit_box', 'fit_picture', 'fit_keypoints', 'Layout', 'find_first', 'find_layout', 'write_example', 'Listing',
            'read_listing', 'picture_size', 'parsing_rule', 'load_shop_picture', 'ShopDataset']
 
-# %% ../nbs/19_deepfashion.ipynb #4efe48e8
-import contextlib
+# %% ../nbs/19_deepfashion.ipynb #768f0f1b
 import csv
 import hashlib
 import json
@@ -79,18 +78,20 @@ def check_listed(name: str, where: str) -> str:  # the same name
         raise InputError(f"{where}: {name!r} leads out of the folder; write names relative to it, without '..'")
     return name
 
-# %% ../nbs/19_deepfashion.ipynb #117b536a
+# %% ../nbs/19_deepfashion.ipynb #338cb426
 def _lines(path: Path) -> list:  # of (place for messages, text)
     try: text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: not a text file ({e}); get it again") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f"{path}: not a text file ({e}); get it again") from None
     return [(f"{path}: row {i}", line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
 def _pairs_csv(path: Path) -> list:
     rows = _lines(path)
     header = [cell.strip() for cell in rows[0][1].split(",")] if rows else []
-    if "from" not in header or "to" not in header: raise InputError(f"{path}: header {','.join(header)!r} has no columns from and to; write from,to in row 1")
+    if "from" not in header or "to" not in header:
+        raise InputError(f"{path}: header {','.join(header)!r} has no columns from and to; write from,to in row 1")
     columns = header.index("from"), header.index("to")
     cells = [(where, next(csv.reader([line]))) for where, line in rows[1:]]
     short = next((where for where, row in cells if len(row) <= max(columns)), None)
@@ -109,7 +110,8 @@ def _pairs_json(path: Path) -> list:
     rows, fields = read_json(path), ("source_image", "target_image")
     for i, row in enumerate(rows if isinstance(rows, list) else [None], 1):
         if not (isinstance(row, dict) and all(isinstance(row.get(field), str) for field in fields)):
-            raise InputError(f"{path}: entry {i}: fields source_image and target_image are missing; expected a list of objects with both")
+            raise InputError(f"{path}: entry {i}: fields source_image and target_image are missing; "
+                             "expected a list of objects with both")
     return [(f"{path}: entry {i}", *(row[field] for field in fields)) for i, row in enumerate(rows, 1)]
 
 
@@ -119,8 +121,9 @@ def _pairs_words(path: Path) -> list:
     if wrong: raise InputError(f"{wrong}: expected two names (source, target) separated by a blank, tab or comma")
     return [(where, *row) for where, row in rows]
 
-# %% ../nbs/19_deepfashion.ipynb #210482ad
-PAIR_READERS = {"from,to": _pairs_csv, "target,sources": _pairs_target_first, "json": _pairs_json, "words": _pairs_words}
+# %% ../nbs/19_deepfashion.ipynb #fc125418
+PAIR_READERS = {"from,to": _pairs_csv, "target,sources": _pairs_target_first, "json": _pairs_json,
+                "words": _pairs_words}
 
 
 def read_pair_list(path: str | Path,
@@ -142,11 +145,14 @@ def new_item_pairs(pairs: list,  # of (source name, target name)
     seen = {item(name) for name in train_names}
     return [pair for pair in pairs if not {item(name) for name in pair} & seen]
 
-# %% ../nbs/19_deepfashion.ipynb #b33d4c6e
+# %% ../nbs/19_deepfashion.ipynb #96aa66cd
 def _points(x, y, where: str) -> np.ndarray:  # float64 [18, 2]
     try: points = np.stack([np.asarray(x, np.float64), np.asarray(y, np.float64)], -1)
-    except (TypeError, ValueError): raise InputError(f"{where}: coordinates must be numbers, as many x as y; missing joints are -1") from None
-    if points.shape != (18, 2): raise InputError(f"{where}: expected 18 joints in OpenPose's order, got {len(points) if points.ndim else 0}; estimate the pose again")
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: coordinates must be numbers, as many x as y; missing joints are -1") from None
+    if points.shape != (18, 2):
+        raise InputError(f"{where}: expected 18 joints in OpenPose's order, got {len(points) if points.ndim else 0}; "
+                         "estimate the pose again")
     if not np.isfinite(points).all(): raise InputError(f"{where}: a coordinate is not a number; missing joints are -1")
     return points
 
@@ -154,7 +160,9 @@ def _points(x, y, where: str) -> np.ndarray:  # float64 [18, 2]
 def _points_csv(path: Path, names) -> dict:
     rows, header = _lines(path), ["name", "keypoints_y", "keypoints_x"]
     found = [cell.strip() for cell in rows[0][1].split(":")] if rows else []
-    if sorted(found) != sorted(header): raise InputError(f"{path}: header {':'.join(found)!r} is not {':'.join(header)}; columns are separated by colons")
+    if sorted(found) != sorted(header):
+        raise InputError(f"{path}: header {':'.join(found)!r} is not {':'.join(header)}; "
+                         "columns are separated by colons")
     points = {}
     for where, line in rows[1:]:
         cells = dict(zip(found, line.split(":")))
@@ -162,7 +170,8 @@ def _points_csv(path: Path, names) -> dict:
         name = picture_name(check_listed(cells["name"], where))
         if name not in names: continue
         try: x, y = json.loads(cells["keypoints_x"]), json.loads(cells["keypoints_y"])
-        except ValueError: raise InputError(f"{where}: keypoints_x and keypoints_y must be lists of 18 numbers in brackets") from None
+        except ValueError:
+            raise InputError(f"{where}: keypoints_x and keypoints_y must be lists of 18 numbers in brackets") from None
         points[name] = _points(x, y, where)
     return points
 
@@ -173,7 +182,8 @@ def _points_txt(path: Path, names) -> dict:
         if name not in names: continue
         try: rows = np.array([[float(number) for number in line.split()[:2]] for _, line in _lines(file)])
         except ValueError: rows = np.zeros((0, 1))  # not numbers, or not two in each row
-        if rows.ndim != 2 or rows.shape[1:] != (2,): raise InputError(f"{file}: expected 18 rows of two numbers x y; estimate the pose again")
+        if rows.ndim != 2 or rows.shape[1:] != (2,):
+            raise InputError(f"{file}: expected 18 rows of two numbers x y; estimate the pose again")
         points[name] = _points(*rows.T, str(file))
     return points
 
@@ -186,11 +196,11 @@ def _points_json(path: Path, names) -> dict:
         points[name] = np.where(keypoints[:, 2:] > 0, keypoints[:, :2] / (width, height), -1).astype(np.float64)
     return points
 
-# %% ../nbs/19_deepfashion.ipynb #1056d14f
+# %% ../nbs/19_deepfashion.ipynb #1aa1fcfd
 def index_files(folder: str | Path,
                 endings: tuple = IMAGE_ENDINGS,  # lower case, with dot
                ) -> dict:  # name -> path, see `picture_name`
-    "All files below a folder by the name of their picture; the pictures directly in MEN/ and WOMEN/ where `folder` has both or one of these."
+    "All files below a folder, or below its MEN/ and WOMEN/ if it has these, by the name of their picture."
     folder, found = Path(folder), {}
     sections = [folder / section for section in ("MEN", "WOMEN") if (folder / section).is_dir()]
     for top in sections or [folder]:
@@ -239,7 +249,7 @@ def unit_keypoints(points,  # [..., 18, 2] x, y as in a file, -1 where missing
     visible = (points != -1).all(-1) & (unit >= 0).all(-1) & (unit <= 1).all(-1)
     return np.concatenate([unit * visible[..., None], 2 * visible[..., None]], -1).astype(np.float32)
 
-# %% ../nbs/19_deepfashion.ipynb #aa5db1c3
+# %% ../nbs/19_deepfashion.ipynb #22a34a2b
 RULES = ("auto", "whole", "crop", "pad")
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "area": Image.Resampling.BOX}
 
@@ -272,13 +282,14 @@ def fit_keypoints(unit,  # [18, 3] see `unit_keypoints`
                   rule: str, picture_size: tuple, size: tuple) -> np.ndarray:  # float32 [18, 3] in pixels of the sample
     "The keypoints of a picture that `fit_picture` made into a sample."
     box = np.array(fit_box(rule, picture_size, size)).reshape(2, 2)
-    inner = box.clip(0, (picture_size[1], picture_size[0]))  # where the person's frame lies: the picture without borders
+    # where the person's frame lies: the picture without borders
+    inner = box.clip(0, (picture_size[1], picture_size[0]))
     out = np.array(unit, np.float32)
     xy = inner[0] + out[:, :2] * (inner[1] - inner[0])
     out[:, :2] = (xy - box[0]) / (box[1] - box[0]) * (size[1], size[0]) * (out[:, 2:] > 0)
     return out
 
-# %% ../nbs/19_deepfashion.ipynb #a2fd857b
+# %% ../nbs/19_deepfashion.ipynb #8b33ccbe
 @dataclass(frozen=True)
 class Layout:
     "How a family of repositories keeps its files, relative to the folder."
@@ -299,18 +310,24 @@ def _spelled(*names): return tuple(name.replace("SPELL", spell) for name in name
 
 _RAW = ("img_highres", "img", ".")  # the benchmark as it is unpacked, with MEN/ and WOMEN/ in it
 LAYOUTS = {
-    "patn": Layout("DeepFashion In-shop as PATN, DPTN, ADGAN, CASD and CFLD keep it", _spelled("SPELL-resize-pairs-{split}.csv"), "from,to",
-                   _spelled("SPELL-resize-annotation-{split}.csv", "SPELL-resize-annotation-pairs-{split}.csv"), "csv", "256x176",
+    "patn": Layout("DeepFashion In-shop as PATN, DPTN, ADGAN, CASD and CFLD keep it",
+                   _spelled("SPELL-resize-pairs-{split}.csv"), "from,to",
+                   _spelled("SPELL-resize-annotation-{split}.csv", "SPELL-resize-annotation-pairs-{split}.csv"), "csv",
+                   "256x176",
                    ("{split}_highres", "{split}", "fashion_resize/{split}", *_RAW)),
     "gfla": Layout("DeepFashion In-shop as GFLA and PISE keep it", _spelled("SPELL-pairs-{split}.csv"), "from,to",
                    _spelled("SPELL-annotation-{split}.csv"), "csv", "256x176", ("{split}", "{split}_256", *_RAW)),
     "nted": Layout("DeepFashion In-shop as NTED, PIDM and X-MDPT keep it", ("{split}_pairs.txt",), "target,sources",
-                   ("pose",), "txt", "bordered", ("img", "img_highres", "."), ("{split}.lst", "256-256", "256-176", "512-352")),
-    "pcdms": Layout("DeepFashion In-shop as PCDMs keeps it", ("{split}_data.json",), "json", ("normalized_pose_txt",), "txt", "unit",
+                   ("pose",), "txt", "bordered", ("img", "img_highres", "."),
+                   ("{split}.lst", "256-256", "256-176", "512-352")),
+    "pcdms": Layout("DeepFashion In-shop as PCDMs keeps it", ("{split}_data.json",), "json", ("normalized_pose_txt",),
+                    "txt", "unit",
                     ("all_data_png", "train_all_png", "{split}_lst_512_png", "{split}_lst_256_png"), ()),
-    "wpose": Layout("WPose, the in-the-wild test set of UniHuman", ("{split}_pairs.txt",), "words", ("keypoints",), "json", "unit",
+    "wpose": Layout("WPose, the in-the-wild test set of UniHuman", ("{split}_pairs.txt",), "words", ("keypoints",),
+                    "json", "unit",
                     ("images",), ("image_urls.txt", "bbox.txt", "{split}_data.pkl"), "pad", partial=True),
-    "people": Layout("a folder of this project, such as `truepose people` writes", ("pairs.csv",), "from,to", ("keypoints",), "json", "unit",
+    "people": Layout("a folder of this project, such as `truepose people` writes", ("pairs.csv",), "from,to",
+                     ("keypoints",), "json", "unit",
                      ("images",), ("attributes.jsonl", "manifest.json"), "whole"),
 }
 
@@ -319,8 +336,10 @@ def find_first(folder: Path, spellings: tuple, split: str) -> Path | None:
     "The first of the spellings that exists and is no empty folder; `.` only where MEN/ or WOMEN/ is in the folder."
     for spelling in spellings:
         path = folder / spelling.format(split=split)
-        if path.is_dir() and not any(path.iterdir()): continue  # the field's scripts leave empty ones where they find nothing
-        if path.exists() and (spelling != "." or any((folder / section).is_dir() for section in ("MEN", "WOMEN"))): return path
+        if path.is_dir() and not any(path.iterdir()):
+            continue  # the field's scripts leave empty ones where they find nothing
+        if path.exists() and (spelling != "." or any((folder / section).is_dir() for section in ("MEN", "WOMEN"))):
+            return path
     return None
 
 
@@ -329,9 +348,8 @@ def find_layout(folder: str | Path) -> str:  # one of `LAYOUTS`
     folder = Path(folder)
     if not folder.is_dir(): raise InputError(f"{folder}: no such folder")
     def score(layout):
-        specific = [find_first(folder, spellings, split) for split in ("train", "test") for spellings in (layout.pairs, layout.points)]
-        signs = {path for sign in layout.signs for split in ("train", "test") if (path := find_first(folder, (sign,), split))}
-        return 2 * len({path for path in specific if path}) + len(signs)
+        def there(spellings): return {find_first(folder, spellings, split) for split in ("train", "test")} - {None}
+        return 2 * len(there(layout.pairs) | there(layout.points)) + sum(len(there((sign,))) for sign in layout.signs)
     scores = {name: score(layout) for name, layout in LAYOUTS.items()}
     best = max(scores, key=scores.get)
     if scores[best] < 2:
@@ -339,11 +357,14 @@ def find_layout(folder: str | Path) -> str:  # one of `LAYOUTS`
         raise InputError(f"{folder}: none of the known layouts; there should be a list of pairs ({wanted})")
     return best
 
-# %% ../nbs/19_deepfashion.ipynb #40011fe5
-_STANDING = np.array([[88, 44], [88, 72], [64, 74], [54, 106], [50, 136], [112, 74], [122, 106], [124, 136], [74, 136], [72, 184], [72, 232],
+# %% ../nbs/19_deepfashion.ipynb #508b898b
+_STANDING = np.array([[88, 44], [88, 72], [64, 74], [54, 106], [50, 136], [112, 74], [122, 106], [124, 136], [74, 136],
+                      [72, 184], [72, 232],
                       [102, 136], [104, 184], [104, 232], [82, 38], [94, 38], [74, 40], [102, 40]], np.float64)
-_STROKES = (("hair", (0,), 23), ("pants", (8, 9, 10), 13), ("pants", (11, 12, 13), 13), ("right-shoe", (10,), 9), ("left-shoe", (13,), 9),
-            ("right-arm", (2, 3, 4), 9), ("left-arm", (5, 6, 7), 9), ("torso-skin", (0, 1), 8), ("upper-clothes", (2, 5, 11, 8), 10), ("face", (0,), 16))
+_STROKES = (("hair", (0,), 23), ("pants", (8, 9, 10), 13), ("pants", (11, 12, 13), 13), ("right-shoe", (10,), 9),
+            ("left-shoe", (13,), 9),
+            ("right-arm", (2, 3, 4), 9), ("left-arm", (5, 6, 7), 9), ("torso-skin", (0, 1), 8),
+            ("upper-clothes", (2, 5, 11, 8), 10), ("face", (0,), 16))
 _BACK = (0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16)
 
 
@@ -373,20 +394,25 @@ def _draw_figure(joints, view: str, colours: dict, size: tuple, label_set: str) 
             for x, y in at: draw.ellipse((x - reach, y - reach, x + reach, y + reach), paint)
     return np.asarray(picture), np.asarray(parsing)
 
-# %% ../nbs/19_deepfashion.ipynb #47e1734c
+# %% ../nbs/19_deepfashion.ipynb #803107c8
+_VIEWS = ("1front", "2side", "3back")
 _EXAMPLE = {"test": (("WOMEN", "Blouses_Shirts", "00000011", "01"), ("MEN", "Denim", "00000022", "01")),
             "train": (("WOMEN", "Blouses_Shirts", "00000011", "02"), ("MEN", "Shorts", "00000033", "01"))}
 
 
-def _example_picture(shop: ShopName, kind: str, label_set: str) -> tuple:  # picture, labels, points in the 256x176 frame
+def _example_picture(shop: ShopName, kind: str, label_set: str) -> tuple:
+    "Picture, labels, and points in the 256x176 frame."
     rng = np.random.default_rng([int(shop.item), int(shop.variant)])
-    colours = {label: tuple(int(v) for v in rng.integers(30, 226, 3)) for label, *_ in _STROKES} | {"background": (238, 238, 236)}
-    skin = tuple(int(v) for v in np.array((225, 180, 150)) - rng.integers(0, 90))
+    colours = {label: tuple(rng.integers(30, 226, 3).tolist()) for label, *_ in _STROKES}
+    colours["background"] = 238, 238, 236
+    skin = tuple((np.array((225, 180, 150)) - rng.integers(0, 90)).tolist())
     colours |= dict.fromkeys(("face", "torso-skin", "left-arm", "right-arm"), skin)
-    joints, points = _figure_joints(shop.view, np.random.default_rng([int(shop.item), int(shop.variant), int(shop.view[0])]))
+    joints, points = _figure_joints(shop.view,
+                                    np.random.default_rng([int(shop.item), int(shop.variant), int(shop.view[0])]))
     picture, labels = _draw_figure(joints, shop.view, colours, {"highres": (550, 375)}.get(kind, (256, 176)), label_set)
     if kind == "bordered":
-        labels, picture = np.pad(labels, ((0, 0), (40, 40))), np.pad(picture, ((0, 0), (40, 40), (0, 0)), constant_values=255)
+        labels = np.pad(labels, ((0, 0), (40, 40)))
+        picture = np.pad(picture, ((0, 0), (40, 40), (0, 0)), constant_values=255)
     return picture, labels, points
 
 
@@ -401,17 +427,19 @@ def _write_pairs(path: Path, form: str, pairs: list, spell):
 def _write_points(path: Path, layout: Layout, points: dict, tree: bool):
     width, height, border, half = FRAMES[layout.frame]
     if layout.point_form == "csv":
-        lines = [f"{shop.name}.jpg: {p[:, 1].astype(int).tolist()}: {p[:, 0].astype(int).tolist()}" for shop, p in points.items()]
+        columns = {shop: p.astype(int).T.tolist() for shop, p in points.items()}
+        lines = [f"{shop.name}.jpg: {y}: {x}" for shop, (x, y) in columns.items()]
         path.write_text("\n".join(["name:keypoints_y:keypoints_x", *lines]) + "\n")
         return
     for shop, p in points.items():
         file = path / f"{shop.path if tree else shop.name}.{layout.point_form}"
         file.parent.mkdir(parents=True, exist_ok=True)
         known = p[:, :1] >= 0
-        if layout.point_form == "json": save_keypoints(file, np.concatenate([p + 0.5, 2 * known], 1) * known, (256, 176))
-        else: np.savetxt(file, np.where(known, (p + 0.5) / (176, 256) * (width - 2 * border, height) + (border, 0) - half, -1), fmt="%.6g")
+        moved = (p + 0.5) / (176, 256) * (width - 2 * border, height) + (border, 0) - half
+        if layout.point_form == "txt": np.savetxt(file, np.where(known, moved, -1), fmt="%.6g")
+        else: save_keypoints(file, np.concatenate([p + 0.5, 2 * known], 1) * known, (256, 176))
 
-# %% ../nbs/19_deepfashion.ipynb #b5cc5e82
+# %% ../nbs/19_deepfashion.ipynb #f0deac31
 def write_example(folder: str | Path,  # to be made
                   layout: str = "patn",  # one of `LAYOUTS`
                   kind: str = "highres",  # highres, bordered or cut
@@ -422,23 +450,24 @@ def write_example(folder: str | Path,  # to be made
     tree, ending = layout == "nted", ".png" if layout in ("pcdms", "people") else ".jpg"
     (folder / "parsing").mkdir(parents=True)
     for split in ("test",) if layout in ("wpose", "people") else ("test", "train"):
-        shops = {garment: [ShopName(*garment, view) for view in ("1front", "2side", "3back")] for garment in _EXAMPLE[split]}
-        points = {}
-        for shop in sum(shops.values(), []):
+        groups, points = [[ShopName(*garment, view) for view in _VIEWS] for garment in _EXAMPLE[split]], {}
+        for shop in sum(groups, []):
             picture, labels, points[shop] = _example_picture(shop, kind, label_set)
             file = folder / row.images[0].format(split=split) / f"{shop.path if tree else shop.name}{ending}"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(file)
             Image.fromarray(labels).save(folder / "parsing" / f"{shop.name}.png")
-        pairs = [(s, t) for group in shops.values() for s in group for t in group if s != t]
-        _write_pairs(folder / row.pairs[0].format(split=split), row.pair_form, pairs, lambda s: f"img/{s.path}.jpg" if tree else f"{s.name}.jpg")
+        pairs = [(s, t) for group in groups for s in group for t in group if s != t]
+        def spell(shop): return f"img/{shop.path}.jpg" if tree else f"{shop.name}.jpg"
+        _write_pairs(folder / row.pairs[0].format(split=split), row.pair_form, pairs, spell)
         _write_points(folder / row.points[0].format(split=split), row, points, tree)
-        if "{split}.lst" in row.signs: (folder / f"{split}.lst").write_text("".join(f"{shop.name}.jpg\n" for shop in points))
+        if "{split}.lst" in row.signs:
+            (folder / f"{split}.lst").write_text("".join(f"{shop.name}.jpg\n" for shop in points))
     if layout == "wpose":
         for sign in ("image_urls.txt", "bbox.txt"): (folder / sign).write_text("not read by this project\n")
     return folder
 
-# %% ../nbs/19_deepfashion.ipynb #11c6b669
+# %% ../nbs/19_deepfashion.ipynb #1c81601b
 @dataclass
 class Listing:
     "What a folder holds for one split, in this project's terms."
@@ -452,26 +481,29 @@ class Listing:
     listed_pairs: int  # also those without pictures
 
     def __str__(self):
-        return (f"{LAYOUTS[self.layout].title}: {self.split}, {len(self.pairs):,} of {self.listed_pairs:,} pairs have both pictures "
-                f"({len(self.images):,} pictures)")
+        there = f"{len(self.pairs):,} of {self.listed_pairs:,} pairs have both pictures ({len(self.images):,} pictures)"
+        return f"{LAYOUTS[self.layout].title}: {self.split}, {there}"
 
 
 def _require(found: dict, names: list, where: Path, what: str, fix: str):
     missing = [name for name in names if name not in found]
-    if missing: raise InputError(f"{where}: no {what} for {len(missing):,} of {len(names):,} pictures, e.g. {missing[0]}; {fix}")
+    if missing:
+        raise InputError(f"{where}: no {what} for {len(missing):,} of {len(names):,} pictures, "
+                         f"e.g. {missing[0]}; {fix}")
 
 
 def _place(folder: Path, spellings: tuple, split: str, what: str) -> Path:
     path = find_first(folder, spellings, split)
-    if path is None: raise InputError(f"{folder / spellings[0].format(split=split)}: no such {what}; spellings looked for: "
+    if path is None:
+        raise InputError(f"{folder / spellings[0].format(split=split)}: no such {what}; spellings looked for: "
                                       f"{', '.join(s.format(split=split) for s in spellings)}")
     return path
 
-# %% ../nbs/19_deepfashion.ipynb #d6f10cc6
+# %% ../nbs/19_deepfashion.ipynb #f8b4cc7c
 def read_listing(folder: str | Path,
                  split: str = "test",  # test or train
                  layout: str | None = None,  # one of `LAYOUTS`; found out if None
-                 parsing: str | Path | None = "parsing",  # folder of parsing maps, relative to `folder` or anywhere; None: do without
+                 parsing: str | Path | None = "parsing",  # folder of parsing maps, seen from `folder`; None: do without
                  frame: str | None = None,  # one of `FRAMES`; that of the layout if None
                 ) -> Listing:
     "Lists, poses and paths of a folder, all present and consistent, or an `InputError`."
@@ -482,23 +514,28 @@ def read_listing(folder: str | Path,
     image_folder = _place(folder, row.images, split, "folder of pictures")
     images = index_files(image_folder)
     pairs = [pair for pair in listed if pair[0] in images and pair[1] in images] if row.partial else listed
-    if not pairs: raise InputError(f"{image_folder}: has no picture of the {len(listed):,} pairs; put the pictures there")
+    if not pairs:
+        raise InputError(f"{image_folder}: has no picture of the {len(listed):,} pairs; put the pictures there")
     names = sorted({name for pair in pairs for name in pair})
     _require(images, names, image_folder, "file", "put the pictures there under their names")
     place = _place(folder, row.points, split, "file of keypoints")
     points = read_points(place, row.point_form, names)
     _require(points, names, place, "keypoints", "estimate them, or take the file that belongs to this list of pairs")
     maps = {} if parsing is None else index_files(folder / parsing, (".png", ".jpg"))
-    if parsing is not None: _require(maps, names, folder / parsing, "parsing map", "run a parser on the pictures, name its folder, or say parsing=None")
+    if parsing is not None:
+        _require(maps, names, folder / parsing, "parsing map",
+                 "run a parser on the pictures, name its folder, or say parsing=None")
     keypoints = {name: unit_keypoints(points[name], frame or row.frame) for name in names}
-    return Listing(folder, layout, split, pairs, {n: images[n] for n in names}, keypoints, {n: maps[n] for n in names if maps}, len(listed))
+    return Listing(folder, layout, split, pairs, {n: images[n] for n in names}, keypoints,
+                   {n: maps[n] for n in names if maps}, len(listed))
 
-# %% ../nbs/19_deepfashion.ipynb #f4fbbbd4
+# %% ../nbs/19_deepfashion.ipynb #38b060bb
 def picture_size(path: Path) -> tuple:  # (height, width)
     "Size of a picture from its first bytes; `InputError` if it is none."
     try:
         with Image.open(path) as picture: return picture.height, picture.width
-    except (UnidentifiedImageError, OSError) as e: raise InputError(f"{path}: not a readable picture ({e}); get the file again") from None
+    except (UnidentifiedImageError, OSError) as e:
+        raise InputError(f"{path}: not a readable picture ({e}); get the file again") from None
 
 
 def parsing_rule(rule: str,  # of the picture
@@ -517,18 +554,22 @@ def load_shop_picture(listing: Listing, name: str, size: tuple, label_set: str, 
     path = listing.images[name]
     try:
         with Image.open(path) as picture: picture = picture.convert("RGB")
-    except (UnidentifiedImageError, OSError) as e: raise InputError(f"{path}: not a readable picture ({e}); get the file again") from None
+    except (UnidentifiedImageError, OSError) as e:
+        raise InputError(f"{path}: not a readable picture ({e}); get the file again") from None
     shape = picture.height, picture.width
     keypoints, regions = fit_keypoints(listing.keypoints[name], rule, shape, size), np.zeros(size, np.uint8)
     if listing.parsing:
         labels = load_parsing(listing.parsing[name], label_set)
         own = parsing_rule(rule, shape, labels.shape, size)
-        if own is None: raise InputError(f"{listing.parsing[name]}: size {labels.shape} (height, width) has not the shape of its picture's {shape}; parse the same picture")
+        if own is None:
+            raise InputError(f"{listing.parsing[name]}: "
+                             f"size {labels.shape} (height, width) has not the shape of its picture's {shape}; "
+                             "parse the same picture")
         fitted = fit_picture(Image.fromarray(labels), size, own, Image.Resampling.NEAREST, 0)
         regions = to_regions(np.asarray(fitted), label_set).to(torch.uint8).numpy()
     return np.asarray(fit_picture(picture, size, rule, FILTERS[resample], (255, 255, 255))), regions, keypoints
 
-# %% ../nbs/19_deepfashion.ipynb #dcc214fa
+# %% ../nbs/19_deepfashion.ipynb #abd2ce4e
 class ShopDataset(PeopleDataset):
     "Photographs of a folder in one of `LAYOUTS`, as `PeopleDataset` has the rendered people."
     def __init__(self,
@@ -536,7 +577,7 @@ class ShopDataset(PeopleDataset):
                  split: str = "train",  # train or test
                  size: tuple = (256, 176),  # (height, width) of the samples; the field's are 256x176 and 512x352
                  layout: str | None = None,  # one of `LAYOUTS`; found out if None
-                 parsing: str | Path | None = "parsing",  # folder of the maps; None: all regions are background, enough to evaluate, not to train
+                 parsing: str | Path | None = "parsing",  # folder of the maps; None: all is background
                  label_set: str = "lip",  # whose numbers they hold: lip, atr or cihp
                  rule: str | None = None,  # one of `RULES`; that of the layout if None
                  resample: str = "bicubic",  # one of `FILTERS`
@@ -551,24 +592,29 @@ class ShopDataset(PeopleDataset):
         self.pairs, self.names = self.listing.pairs, list(self.listing.images)
         self.index = {name: i for i, name in enumerate(self.names)}
         arrays = _stored(Path(cache or self.folder / "cache"), self.listing, self.size, label_set, rule, resample)
-        self.images, self.regions, self.keypoints = (arrays[key] for key in ("images", "regions", "keypoints"))
+        self.images, self.regions, self.keypoints = (arrays[key] for key in _ARRAYS)
+
+
+_ARRAYS = ("images", "regions", "keypoints")
 
 
 def _stored(cache: Path, listing: Listing, size: tuple, label_set: str, rule: str, resample: str) -> dict:
     "The decoded arrays, mapped from files; made if they are not of these very pictures and options."
-    sizes = [picture_size(path) for path in listing.images.values()]  # an unreadable file is named before hours of decoding
-    for shape in set(sizes): fit_box(rule, shape, size)
+    # an unreadable picture or an unknown rule is named before hours of decoding
+    for shape in {picture_size(path) for path in listing.images.values()}: fit_box(rule, shape, size)
     prefix = f"{listing.layout}-{listing.split}-{size[0]}x{size[1]}-"
     place = cache / (prefix + _fingerprint(listing, size, label_set, rule, resample))
     if not place.is_dir():
         try: cache.mkdir(parents=True, exist_ok=True)
-        except OSError as e: raise InputError(f"{cache}: cannot be written ({e}); name another folder with cache=") from None
-        with contextlib.ExitStack() as stack:
-            draft = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache, prefix=".writing-", ignore_cleanup_errors=True))) / "arrays"
+        except OSError as e:
+            raise InputError(f"{cache}: cannot be written ({e}); name another folder with cache=") from None
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".writing-") as writing:
+            draft = Path(writing, "arrays")
             _decode(draft, listing, size, label_set, rule, resample)
             for old in cache.glob(prefix + "*"): shutil.rmtree(old, ignore_errors=True)
             draft.rename(place)
-    return {key: np.load(place / f"{key}.npy", mmap_mode="c", allow_pickle=False) for key in ("images", "regions", "keypoints")}
+    # copy on write: torch wants writable arrays, the files stay as they are
+    return {key: np.load(place / f"{key}.npy", mmap_mode="c", allow_pickle=False) for key in _ARRAYS}
 
 
 def _fingerprint(listing: Listing, *options) -> str:
@@ -586,12 +632,14 @@ def _decode(draft: Path, listing: Listing, size: tuple, *options):
     "Read all pictures into files of arrays, a few at a time."
     draft.mkdir()
     names = list(listing.images)
-    shapes = {"images": ((*size, 3), np.uint8), "regions": (size, np.uint8), "keypoints": ((18, 3), np.float32)}
-    arrays = {key: np.lib.format.open_memmap(draft / f"{key}.npy", "w+", dtype, (len(names), *shape)) for key, (shape, dtype) in shapes.items()}
+    shapes = ((*size, 3), np.uint8), (size, np.uint8), ((18, 3), np.float32)
+    arrays = [np.lib.format.open_memmap(draft / f"{key}.npy", "w+", dtype, (len(names), *shape))
+              for key, (shape, dtype) in zip(_ARRAYS, shapes)]
     def load(i):
-        for array, part in zip(arrays.values(), load_shop_picture(listing, names[i], size, *options)): array[i] = part
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(names), desc="pictures", disable=len(names) < 200) as bar:
+        for array, part in zip(arrays, load_shop_picture(listing, names[i], size, *options)): array[i] = part
+    bar = tqdm(total=len(names), desc="pictures", disable=len(names) < 200)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for start in range(0, len(names), 256):
             chunk = range(start, min(start + 256, len(names)))
             for _ in pool.map(load, chunk): bar.update()
-    for array in arrays.values(): array.flush()
+    for array in arrays: array.flush()
