@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['COUNTS', 'WPOSE_COUNTS', 'RIGHT', 'LEFT', 'Finding', 'error', 'warning', 'attempt', 'check_files', 'read_list',
-           'count', 'check_counts', 'check_pairs', 'is_cut_off', 'decode_error', 'spread', 'check_pictures',
-           'points_exchanged', 'points_frame', 'points_mirrored', 'check_points', 'joint_labels', 'guess_label_set',
-           'agreement', 'check_maps', 'Diagnosis', 'examine', 'overlay_sheet']
+           'count', 'check_counts', 'check_pairs', 'check_garments', 'is_cut_off', 'decode_error', 'spread',
+           'check_pictures', 'add_some', 'points_exchanged', 'points_frame', 'points_mirrored', 'check_points',
+           'joint_labels', 'guess_label_set', 'agreement', 'check_maps', 'Diagnosis', 'Choices', 'examine',
+           'overlay_sheet']
 
-# %% ../nbs/43_doctor.ipynb #98699902
+# %% ../nbs/43_doctor.ipynb #a1e0b229
 import difflib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,15 +17,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from .core import InputError
-from .deepfashion import (FRAMES, LAYOUTS, Layout, Listing, find_first, find_layout, fit_keypoints, fit_picture,
+from .deepfashion import (FRAMES, LAYOUTS, RULES, UNREADABLE, Layout, Listing, find_first, find_layout,
+                                  fit_keypoints, fit_picture,
                                   index_files, load_shop_picture, new_item_pairs, parsing_rule, picture_name,
                                   picture_size, read_listing, read_pair_list, read_points, shop_name, unit_keypoints)
 from .parsing import LABEL_SETS, check_parsing, label_names
-from .pose import flip_keypoints
 from .show import colour_parsing, draw_skeleton, image_grid
 
 # %% ../nbs/43_doctor.ipynb #e3b47296
@@ -45,38 +46,38 @@ def attempt(findings: list, function, *args):  # what the function returns; None
     try: return function(*args)
     except InputError as e: findings.append(Finding("error", str(e)))
 
-# %% ../nbs/43_doctor.ipynb #fe92e59f
-def check_files(folder: Path, row: Layout) -> list:
+# %% ../nbs/43_doctor.ipynb #28b20ba8
+def check_files(folder: Path, row: Layout):
     "Missing, misnamed and empty files of the splits that are there."
-    findings, entries = [], sorted(p.name for p in folder.iterdir())
     places = {"list of pairs": row.pairs, "keypoints": row.points, "pictures": row.images}
     proper = {s.format(split=split) for spellings in places.values() for s in spellings for split in ("train", "test")}
+    strangers = sorted(p.name for p in folder.iterdir() if p.name not in proper)
     for split in ("train", "test"):
-        own = [what for what, spellings in places.items() if any("{split}" in s for s in spellings)]
-        if not any(find_first(folder, places[what], split) for what in own): continue
+        own = [spellings for spellings in places.values() if any("{split}" in s for s in spellings)]
+        if not any(find_first(folder, spellings, split) for spellings in own): continue
         for what, spellings in places.items():
             if find_first(folder, spellings, split): continue
             wanted = [s.format(split=split) for s in spellings]
-            findings.append(_missing(folder, what, wanted, entries, proper))
-            findings += [_empty(folder / name) for name in wanted if name in entries and not any((folder / name).iterdir())]
-    return findings
+            yield _missing(folder, what, wanted, strangers)
+            for name in wanted:
+                if name != "." and (folder / name).is_dir(): yield _empty(folder / name)
 
 
-def _missing(folder: Path, what: str, wanted: list, entries: list, proper: set) -> Finding:
-    near = difflib.get_close_matches(wanted[0], [entry for entry in entries if entry not in proper], 1, 0.85)
+def _missing(folder: Path, what: str, wanted: list, strangers: list) -> Finding:
+    near = difflib.get_close_matches(wanted[0], strangers, 1, 0.85)
     if near: return error(folder / near[0], f"looks like the {what} under another name", f"rename it to {wanted[0]}")
     fix = "put it there" + (f" (also read: {', '.join(wanted[1:])})" if wanted[1:] else "")
-    lmdb = [entry for entry in entries if (folder / entry / "data.mdb").is_file()]
-    if what == "pictures" and lmdb: fix = f"LMDB files ({lmdb[0]}/) are not read: unpack the benchmark's pictures to img/"
+    lmdb = [name for name in strangers if (folder / name / "data.mdb").is_file()]
+    if what == "pictures" and lmdb: fix = f"LMDB ({lmdb[0]}/) is not read: unpack the benchmark's pictures to img/"
     if wanted == ["keypoints"]: fix = "write one JSON per picture with `truepose pose`; pickles are never opened"
     return error(folder / wanted[0], f"no {what}", fix)
 
 
 def _empty(folder: Path) -> Finding:
-    return warning(folder, "is an empty folder", "the script that fills it found nothing: run it where it expects to be, or put the "
-                   "benchmark's pictures into img_highres/, which is read as it is")
+    return warning(folder, "is an empty folder", "the script that fills it found nothing: run it where it expects to "
+                   "be, or put the benchmark's pictures into img_highres/, which is read as it is")
 
-# %% ../nbs/43_doctor.ipynb #4296693e
+# %% ../nbs/43_doctor.ipynb #bbe5df4f
 COUNTS = {"train.lst": 48_674, "test.lst": 4_038, "test pairs": 8_570, "pictures of the test pairs": 3_144,
           "test pairs of new items": 3_586}
 WPOSE_COUNTS = {"test pairs": 2_304}
@@ -85,7 +86,8 @@ WPOSE_COUNTS = {"test pairs": 2_304}
 def read_list(path: Path) -> list:  # of names, see `picture_name`
     "The pictures named by train.lst or test.lst."
     try: lines = path.read_text(encoding="utf-8-sig").split()
-    except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: not a list of names ({e}); get it again") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f"{path}: not a list of names ({e}); get it again") from None
     return [picture_name(line) for line in lines]
 
 
@@ -97,46 +99,60 @@ def count(pairs: list, lists: dict) -> dict:  # of those in `COUNTS` that can be
     return found
 
 
-def check_counts(pairs_file: Path, found: dict, expected: dict) -> list:
+def check_counts(pairs_file: Path, found: dict, expected: dict):
     "Each count that is not what the set should have."
     fix = "take the lists of the repository that you follow, or say --subset if this is a part on purpose"
-    wrong = [(what, found[what], number) for what, number in expected.items() if found.get(what, number) != number]
-    return [error(pairs_file.with_name(what), f"names {is_:,} pictures instead of {number:,}", fix) if what.endswith(".lst")
-            else error(pairs_file, f"{is_:,} {what} instead of {number:,}", fix) for what, is_, number in wrong]
+    for what, number in expected.items():
+        if found.get(what, number) == number: continue
+        if what.endswith(".lst"):
+            yield error(pairs_file.with_name(what), f"names {found[what]:,} pictures instead of {number:,}", fix)
+        else: yield error(pairs_file, f"{found[what]:,} {what} instead of {number:,}", fix)
 
-# %% ../nbs/43_doctor.ipynb #98afe558
-def check_pairs(where: Path, pairs: list, split: str, shop: bool) -> list:
-    "What a list of pairs should not hold."
-    again = [pair for pair, times in Counter(pairs).items() if times > 1]
+# %% ../nbs/43_doctor.ipynb #7a70d638
+def check_pairs(where: Path, pairs: list, public: bool):
+    "What no list should hold; and, if it is to be the `public` test list, what that one does not."
+    again = sorted(pair for pair, times in Counter(pairs).items() if times > 1)
     selves = [pair for pair in pairs if pair[0] == pair[1]]
-    names = sorted({name for pair in pairs for name in pair})
-    strange = [name for name in names if shop and shop_name(name) is None]
-    mixed = [pair for pair in pairs if shop and not strange and shop_name(pair[0])[:4] != shop_name(pair[1])[:4]]
-    single = [pair for pair in set(pairs) if pair[::-1] not in set(pairs)] if shop and split == "test" else []
+    single = sorted(pair for pair in set(pairs) if pair[::-1] not in set(pairs))
     said = lambda pair: f"{pair[0]} and {pair[1]}"
-    return [*([error(where, f"{len(again):,} pairs stand there twice, e.g. {said(again[0])}", "delete the second row")] if again else []),
-            *([error(where, f"{len(selves):,} pictures are paired with themselves, e.g. {selves[0][0]}", "delete the row")] if selves else []),
-            *([error(where, f"{len(strange):,} names are not of the benchmark, e.g. {strange[0]}", "names look like "
-                     "fashionWOMENShortsid0000000101_1front.jpg or WOMEN/Shorts/id_00000001/01_1_front.jpg: make the list again from "
-                     "the folder that its script expects")] if strange else []),
-            *([error(where, f"{len(mixed):,} pairs show two garments or colours, e.g. {said(mixed[0])}", "delete the row")] if mixed else []),
-            *([warning(where, f"{len(single):,} pairs lack their other direction, e.g. {said(sorted(single)[0])}", "the public test list "
-                       "has both: take that one")] if single else [])]
+    if again:
+        yield error(where, f"{len(again):,} pairs stand there twice, e.g. {said(again[0])}", "delete the second row")
+    if selves:
+        yield error(where, f"{len(selves):,} pictures are paired with themselves, e.g. {selves[0][0]}",
+                    "delete the row")
+    if public and single:
+        yield warning(where, f"{len(single):,} pairs lack their other direction, e.g. {said(single[0])}",
+                      "the public test list has both: take that one")
 
-# %% ../nbs/43_doctor.ipynb #c9302ff9
+
+def check_garments(where: Path, pairs: list):
+    "Names that are not of the benchmark, and pairs of two garments."
+    strange = sorted({name for pair in pairs for name in pair if shop_name(name) is None})
+    mixed = [pair for pair in pairs if not strange and shop_name(pair[0])[:4] != shop_name(pair[1])[:4]]
+    if strange:
+        yield error(where, f"{len(strange):,} names are not of the benchmark, e.g. {strange[0]}",
+                    "they look like fashionWOMENShortsid0000000101_1front.jpg or "
+                    "WOMEN/Shorts/id_00000001/01_1_front.jpg: "
+                    "make the list again from the folder that its script expects")
+    if mixed:
+        yield error(where, f"{len(mixed):,} pairs show two garments or colours, e.g. {mixed[0][0]} and {mixed[0][1]}",
+                    "delete the row")
+
+# %% ../nbs/43_doctor.ipynb #22015ad2
 def is_cut_off(path: Path) -> bool:
     "Whether a JPEG or PNG lacks the mark of its end."
     with path.open("rb") as file:
         start, _ = file.read(8), file.seek(max(0, path.stat().st_size - 64))
         end = file.read()
-    return b"\xff\xd9" not in end if start.startswith(b"\xff\xd8") else start.startswith(b"\x89PNG") and b"IEND" not in end
+    marks = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
+    return marks.get(start[:2], b"") not in end
 
 
 def decode_error(path: Path) -> str | None:
     "Why a picture cannot be decoded; None if it can."
     try:
         with Image.open(path) as picture: picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as e: return str(e)
+    except UNREADABLE as e: return str(e)
 
 
 def spread(items, n: int) -> list:
@@ -144,23 +160,34 @@ def spread(items, n: int) -> list:
     items = list(items)
     return [items[i * len(items) // n] for i in range(n)] if len(items) > n else items
 
-# %% ../nbs/43_doctor.ipynb #11420d0d
-def check_pictures(images: dict, sample: int = 200) -> tuple:  # findings, {name: (height, width)}
-    "Unreadable and lying pictures, and the sizes of the others."
+# %% ../nbs/43_doctor.ipynb #d2c31ac4
+def check_pictures(findings: list,  # grows
+                   images: dict,  # name -> path
+                   sample: int = 200,  # how many to decode
+                  ) -> dict:  # name -> (height, width)
+    "Unreadable and lying pictures, and the sizes of the readable ones."
     tried, bad, sizes = set(spread(images, sample)), {}, {}
     for name, path in tqdm(images.items(), desc="pictures", disable=len(images) < 2000):
         try: sizes[name] = picture_size(path)
-        except InputError as e: bad[path] = str(e).removeprefix(f"{path}: ")
+        except InputError as e: bad[path] = Finding("error", str(e))
         else:
             reason = decode_error(path) if name in tried or is_cut_off(path) else None
-            if reason: bad[path] = f"not a whole picture ({reason}); get the file again"
-    findings = [Finding("error", f"{path}: {what}") for path, what in list(bad.items())[:3]]
-    if len(bad) > 3: findings.append(error(path.parent, f"{len(bad):,} pictures cannot be read, three are named above", "get them again"))
-    lying = [name for name, (height, width) in sizes.items() if width > height]
-    if lying: findings.append(warning(images[lying[0]], f"{len(lying):,} pictures are wider than high, e.g. this one", "turn them upright"))
-    return findings, sizes
+            if reason: bad[path] = error(path, f"not a whole picture ({reason})", "get the file again")
+    add_some(findings, list(bad.values()), next(iter(bad), Path()).parent, len(images))
+    lying = [images[name] for name, (height, width) in sizes.items() if width > height]
+    if lying:
+        findings.append(warning(lying[0], f"this and {len(lying) - 1:,} more are wider than high", "turn them upright"))
+    return sizes
 
-# %% ../nbs/43_doctor.ipynb #1927b70d
+
+def add_some(findings: list, more: list, where: Path, of: int):
+    "Three of many findings of one kind, and how many there are."
+    findings += more[:3]
+    if len(more) > 3:
+        findings.append(error(where, f"{len(more):,} of {of:,} files looked at are like that",
+                              "mend or make them all again"))
+
+# %% ../nbs/43_doctor.ipynb #901e0e26
 RIGHT, LEFT = [2, 3, 4, 8, 9, 10, 14, 16], [5, 6, 7, 11, 12, 13, 15, 17]
 
 
@@ -173,13 +200,13 @@ def points_exchanged(points: np.ndarray) -> bool:  # of float [n, 18, 2], NaN wh
     return _median(spine[:, 0]) > _median(spine[:, 1])
 
 
-def points_frame(points: np.ndarray) -> str:  # one of `FRAMES`
-    "The frame that coordinates look like."
+def points_frame(points: np.ndarray, said: str = "") -> str:  # one of `FRAMES`
+    "The frame that coordinates look like; where that cannot be told apart from the one `said`, that one."
     if np.nanmax(points) <= 2: return "unit"
     x, neck = points[..., 0], _median(points[:, 1, 0])
     if neck < 108: return "256x176"
     outside = np.nanmean(np.where(np.isnan(x), np.nan, (x < 39) | (x > 216)))
-    return "squashed" if outside > 0.005 else "bordered"
+    return "squashed" if outside > 0.005 or said == "squashed" else "bordered"
 
 
 def points_mirrored(points: np.ndarray) -> dict:  # {"eyes": bool, "body": bool}
@@ -190,50 +217,56 @@ def points_mirrored(points: np.ndarray) -> dict:  # {"eyes": bool, "body": bool}
     gap = {part: facing[:, left, 0] - facing[:, right, 0] for part, (right, left) in pairs.items()}
     return {part: _median(values) < 0 for part, values in gap.items()}
 
-# %% ../nbs/43_doctor.ipynb #d15857e3
-def check_points(where: Path, raw: dict, frame: str, form: str) -> tuple:  # findings, {name: unit keypoints [18, 3]}
+# %% ../nbs/43_doctor.ipynb #b22b51bb
+def check_points(findings: list,  # grows
+                 where: Path, raw: dict,  # name -> [18, 2], see `read_points`
+                 frame: str, form: str) -> dict:  # name -> float32 [18, 3], see `unit_keypoints`
     "Faults of the poses together; and the poses with these faults mended."
-    names, points, findings = list(raw), np.stack(list(raw.values())), []
-    missing = (points == -1).any(-1)
-    zeros = (points == 0).all(-1)
+    points = np.stack(list(raw.values()))
+    missing, zeros = (points == -1).any(-1), (points == 0).all(-1)
     if zeros.any(1).mean() > 0.02:
         findings.append(error(where, f"{zeros.sum():,} joints are at 0,0", "write -1 for missing joints"))
         missing |= zeros
     points = np.where(missing[..., None], np.nan, points)
-    if np.isnan(points).all(): return [*findings, error(where, "no joint is known", "estimate the poses again")], {}
+    if missing.all():
+        findings.append(error(where, "no joint is known", "estimate the poses again"))
+        return {}
     if points_exchanged(points):
-        header = "exchange the names keypoints_y and keypoints_x in row 1" if form == "csv" else "write x first, then y"
-        findings.append(error(where, "x and y are exchanged: people lie on their sides", header))
-        points = points[..., ::-1]
-    findings += _check_frame(where, points, frame)
-    frame = points_frame(points) if findings and "frame" in findings[-1].text else frame
-    mirrored = points_mirrored(points)
-    findings += _check_sides(where, mirrored)
+        fix = "exchange the names keypoints_y and keypoints_x in row 1" if form == "csv" else "write x first, then y"
+        findings.append(error(where, "x and y are exchanged: people lie on their sides", fix))
+        points = points[..., ::-1].copy()
+    seems, mirrored = points_frame(points, frame), points_mirrored(points)
+    if seems != frame: findings.append(_wrong_frame(where, points, frame, seems))
+    findings += _wrong_sides(where, **mirrored)
     for part, joints in (("body", slice(6)), ("eyes", slice(6, 8))):
         if mirrored[part]: points[:, RIGHT[joints] + LEFT[joints]] = points[:, LEFT[joints] + RIGHT[joints]]
-    return findings, dict(zip(names, unit_keypoints(np.where(np.isnan(points), -1, points), frame)))
+    return dict(zip(raw, unit_keypoints(np.where(np.isnan(points), -1, points), seems)))
 
 
-def _check_frame(where: Path, points: np.ndarray, frame: str) -> list:
-    seems = points_frame(points)
-    if seems == frame or {seems, frame} == {"bordered", "squashed"} and seems == "bordered": return []
-    words = {"256x176": "256x176", "bordered": "256x256 with borders of 40", "squashed": "256x256, squashed", "unit": "shares of 0 to 1"}
+def _wrong_frame(where: Path, points: np.ndarray, frame: str, seems: str) -> Finding:
+    words = {"256x176": "256x176", "bordered": "256x256 with borders of 40", "squashed": "256x256, squashed",
+             "unit": "shares of 0 to 1"}
     middle = "" if "unit" in (seems, frame) else f" (necks are around x = {_median(points[:, 1, 0]):.0f})"
-    return [error(where, f"the frame is not {words[frame]} but looks like {words[seems]}{middle}", f"say --frame {seems}")]
+    what = f"the frame is not {words[frame]} but looks like {words[seems]}{middle}"
+    return error(where, what, f"say --frame {seems}")
 
 
-def _check_sides(where: Path, mirrored: dict) -> list:
-    if mirrored["body"] and mirrored["eyes"]:
-        return [error(where, "left and right are exchanged: who faces us has the right shoulder at our right", "give joints in OpenPose's "
-                      "order, right side first (COCO's has left first), or undo the mirroring of pictures without their joints")]
-    if mirrored["body"]: return [error(where, "left and right of shoulders and hips are exchanged", "give joints in OpenPose's order, right side first")]
-    if mirrored["eyes"]: return [error(where, "joints 14 and 15 are named left eye, right eye, as in PATN's list of names", "write the right "
-                                       "eye first, and the right ear before the left")]
-    return []
+def _wrong_sides(where: Path, eyes: bool, body: bool):
+    order = "give joints in OpenPose's order, right side first"
+    if body and eyes:
+        yield error(where, "left and right are exchanged: who faces us has the right shoulder at our right",
+                    f"{order} (COCO's has left first), or undo the mirroring of pictures without their joints")
+    elif body: yield error(where, "left and right of shoulders and hips are exchanged", order)
+    elif eyes:
+        yield error(where, "joints 14 and 15 are left eye, right eye, as in PATN's list of names",
+                    "write the right eye first, and the right ear before the left")
 
-# %% ../nbs/43_doctor.ipynb #65e94d70
-def joint_labels(labels: np.ndarray, unit: np.ndarray, rule: str, size: tuple) -> np.ndarray:  # int [18], -1 where the joint is missing
-    "Which label each joint of a pose lies on; `size` (height, width) is the picture's."
+# %% ../nbs/43_doctor.ipynb #671dcf51
+def joint_labels(labels: np.ndarray,  # [h, w]
+                 unit: np.ndarray,  # [18, 3], see `unit_keypoints`
+                 rule: str, size: tuple,  # (height, width) of the picture
+                ) -> np.ndarray:  # int [18], -1 where the joint is missing
+    "Which label each joint of a pose lies on."
     own = parsing_rule(rule, size, labels.shape, (256, 176)) or "whole"
     small = np.asarray(fit_picture(Image.fromarray(labels), (256, 176), own, Image.Resampling.NEAREST, 0))
     keypoints = fit_keypoints(unit, rule, size, (256, 176))
@@ -255,57 +288,68 @@ def agreement(at_joints: np.ndarray) -> float:  # 0 to 1
     known = at_joints >= 0
     return float((at_joints[known] > 0).mean()) if known.any() else float("nan")
 
-# %% ../nbs/43_doctor.ipynb #f1687bf3
+# %% ../nbs/43_doctor.ipynb #a0839cab
 def _load_labels(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             if picture.mode in ("L", "P"): return np.asarray(picture)
             mode = picture.mode
-    except (UnidentifiedImageError, OSError) as e: raise InputError(f"{path}: not a readable picture ({e}); get the file again") from None
+    except UNREADABLE as e: raise InputError(f"{path}: not a readable picture ({e}); get the file again") from None
     raise InputError(f"{path}: mode {mode}: colours instead of label ids; let the parser write ids (mode L or P)")
 
 
-def check_maps(listing: Listing, sizes: dict, label_set: str | None, rule: str) -> tuple:  # findings, what the maps look like
+def check_maps(findings: list,  # grows
+               listing: Listing, sizes: dict, label_set: str | None, rule: str) -> str:  # what set the labels look like
     "Faults of the parsing maps, judged on at most fifty."
-    findings, labels = [], {}
-    for name in spread([n for n in listing.parsing if n in sizes], 50):
-        found = attempt(findings, _load_labels, listing.parsing[name])
+    labels, bad, names = {}, [], spread([name for name in listing.parsing if name in sizes], 50)
+    for name in names:
+        found = attempt(bad, _load_labels, listing.parsing[name])
         if found is None: continue
         if parsing_rule(rule, sizes[name], found.shape, (256, 176)): labels[name] = found
-        else: findings.append(error(listing.parsing[name], f"size {found.shape} (height, width) has not the shape of its picture's {sizes[name]}",
-                                    "parse the same picture"))
-    findings = findings[:3] + ([error(listing.parsing[name].parent, f"{len(findings)} of 50 maps looked at are like that", "make them again")]
-                               if len(findings) > 3 else [])
-    if not labels: return findings, ""
-    return _judge_maps(findings, listing, labels, sizes, label_set, rule)
+        else:
+            what = f"size {found.shape} (height, width) has not the shape of its picture's {sizes[name]}"
+            bad.append(error(listing.parsing[name], what, "parse the same picture"))
+    where = next((path.parent for path in listing.parsing.values()), listing.folder)
+    add_some(findings, bad, where, len(names))
+    if not labels: return ""
+    top = max(int(found.max()) for found in labels.values())
+    def at_joints(rule):
+        return np.stack([joint_labels(found, listing.keypoints[n], rule, sizes[n]) for n, found in labels.items()])
+    seems = guess_label_set(at_joints(rule), top)
+    findings += _wrong_labels(where, top, label_set, seems)
+    findings += _wrong_place(where, at_joints(rule), at_joints("whole") if rule == "auto" else None)
+    if top < 20: findings += _wrong_arms(where, at_joints(rule), label_set or seems)
+    return seems
+
+# %% ../nbs/43_doctor.ipynb #49501232
+def _wrong_labels(where: Path, top: int, label_set: str | None, seems: str):
+    if top >= 20:
+        yield error(where, f"label {top} occurs, but LIP, CIHP and ATR end at 19 or 17",
+                    "write label ids, not colours or merged masks")
+    elif label_set not in (None, seems) and (label_set, seems) != ("cihp",
+                                                                   "lip"):  # CIHP without a bare neck looks like LIP
+        yield error(where, f"the labels are not {label_set}'s but look like {seems}'s (see noses and necks)",
+                    f"say --label-set {seems}")
 
 
-def _judge_maps(findings: list, listing: Listing, labels: dict, sizes: dict, label_set: str | None, rule: str) -> tuple:
-    where, top = next(iter(listing.parsing.values())).parent, max(int(found.max()) for found in labels.values())
-    def at(rule): return np.stack([joint_labels(found, listing.keypoints[n], rule, sizes[n]) for n, found in labels.items()])
-    at_joints = at(rule)
-    seems = guess_label_set(at_joints, top)
-    if top >= 20: findings.append(error(where, f"label {top} occurs, but LIP, CIHP and ATR end at 19 or 17", "write label ids, not colours or merged masks"))
-    elif label_set and label_set != seems and (top >= len(label_names(label_set)) or "atr" in (label_set, seems) or seems == "cihp"):
-        findings.append(error(where, f"the labels are not {label_set}'s but look like {seems}'s (see noses and necks)", f"say --label-set {seems}"))
-    share, other = agreement(at_joints), agreement(at("whole")) if rule == "auto" else 0
-    if other > share + 0.05:
-        findings.append(error(where, f"{other:.0%} of the joints lie on the person if square pictures are taken whole, {share:.0%} if their borders are cut away",
-                              "the pictures were squashed: say --rule whole"))
-    elif share < 0.6: findings.append(error(where, f"only {share:.0%} of the joints lie on the person", "poses, pictures and maps are of different "
-                                            "pictures or frames: look at the sheet, try --frame and --rule"))
-    if top < 20: findings += _check_arms(where, at_joints, label_set or seems)
-    return findings, seems
+def _wrong_place(where: Path, at_joints: np.ndarray, taken_whole: np.ndarray | None):
+    share, whole = agreement(at_joints), agreement(at_joints if taken_whole is None else taken_whole)
+    if whole > share + 0.05:
+        yield error(where,
+                    f"{whole:.0%} of the joints lie on the person if square pictures are taken whole, {share:.0%} "
+                    "if their borders are cut away", "the pictures were squashed: say --rule whole")
+    elif share < 0.6:
+        yield error(where, f"only {share:.0%} of the joints lie on the person",
+                    "they are of different pictures or frames: look at the sheet, try --frame and --rule")
 
 
-def _check_arms(where: Path, at_joints: np.ndarray, label_set: str) -> list:
-    names = label_names(label_set)
-    right, left = names.index("right-arm"), names.index("left-arm")
+def _wrong_arms(where: Path, at_joints: np.ndarray, label_set: str):
+    right, left = (label_names(label_set).index(f"{side}-arm") for side in ("right", "left"))
     own = (at_joints[:, [3, 4]] == right).sum() + (at_joints[:, [6, 7]] == left).sum()
     other = (at_joints[:, [3, 4]] == left).sum() + (at_joints[:, [6, 7]] == right).sum()
-    if other <= 2 * own: return []
-    return [error(where, "left and right arms are exchanged", "the maps were mirrored without exchanging their left and right labels: "
-                  "exchange these, or make the maps again")]
+    if other > 2 * own and agreement(at_joints) > 0.6:
+        yield error(where, "left and right arms are exchanged",
+                    "the maps were mirrored but not their labels: exchange left and right, or make the maps again")
 
 # %% ../nbs/43_doctor.ipynb #69c25257
 @dataclass
@@ -326,7 +370,15 @@ class Diagnosis:
         lines += [f"{finding.level}: {finding.text}" for finding in self.findings]
         return "\n".join(lines + ([] if self.findings else ["nothing to complain about"]))
 
-# %% ../nbs/43_doctor.ipynb #d5dd3227
+# %% ../nbs/43_doctor.ipynb #d4048cbd
+class Choices(NamedTuple):
+    "What a user may say about a folder."
+    parsing: Path  # folder of the parsing maps
+    label_set: str | None  # of the maps
+    frame: str  # of the keypoints, one of `FRAMES`
+    rule: str  # one of `RULES`
+
+
 def examine(folder: str | Path,
             layout: str | None = None,  # one of `LAYOUTS`; found out if None
             subset: bool = False,  # a part of the set on purpose: counts are not compared
@@ -339,93 +391,109 @@ def examine(folder: str | Path,
     folder = Path(folder)
     if not folder.is_dir(): raise InputError(f"{folder}: no such folder; name the one with the lists of pairs")
     if label_set: label_names(label_set)
-    if frame and frame not in FRAMES: raise InputError(f"--frame {frame!r} is unknown: choose one of {', '.join(FRAMES)}")
-    if layout and layout not in LAYOUTS: raise InputError(f"--layout {layout!r} is unknown: choose one of {', '.join(LAYOUTS)}")
-    try: name = layout or find_layout(folder)
+    for name, table, what in ((layout, LAYOUTS, "layout"), (frame, FRAMES, "frame"), (rule, RULES, "rule")):
+        if name and name not in table:
+            raise InputError(f"--{what} {name!r} is unknown: choose one of {', '.join(table)}")
+    try: layout = layout or find_layout(folder)
     except InputError as e: return Diagnosis(folder, "not a folder of people", findings=[Finding("error", str(e))])
-    row, seen = LAYOUTS[name], set()
-    diagnosis = Diagnosis(folder, row.title, findings=check_files(folder, row))
-    lists = {p.name: names for p in (folder / "train.lst", folder / "test.lst") if p.is_file()
-             and (names := attempt(diagnosis.findings, read_list, p)) is not None}
-    for split in ("train", "test"):
-        where = find_first(folder, row.pairs, split)
-        if where is None or where in seen: continue
-        seen.add(where)
-        pairs = attempt(diagnosis.findings, read_pair_list, where, row.pair_form)
-        if pairs is None: continue
-        shop = name not in ("wpose", "people")
-        diagnosis.findings += check_pairs(where, pairs, split, shop)
-        if split == "test": _examine_counts(diagnosis, where, pairs, lists, {} if subset or name == "people" else COUNTS if shop else WPOSE_COUNTS)
-        _examine_split(diagnosis, folder, name, split, pairs, Path(parsing), label_set, frame or row.frame, rule or row.rule)
+    row = LAYOUTS[layout]
+    diagnosis = Diagnosis(folder, row.title, findings=list(check_files(folder, row)))
+    choices = Choices(folder / parsing, label_set, frame or row.frame, rule or row.rule)
+    expected = {} if subset or layout == "people" else WPOSE_COUNTS if layout == "wpose" else COUNTS
+    for split in ("train", "test") if "{split}" in row.pairs[0] else ("test",):
+        if find_first(folder, row.pairs, split): _examine_split(diagnosis, layout, split, choices, expected)
     diagnosis.findings = sorted(dict.fromkeys(diagnosis.findings), key=lambda finding: finding.level != "error")
     return diagnosis
 
-
-def _examine_counts(diagnosis: Diagnosis, where: Path, pairs: list, lists: dict, expected: dict):
-    found = count(pairs, lists)
-    diagnosis.findings += check_counts(where, found, expected)
-    if "test pairs of new items" in found:
-        diagnosis.facts.append(f"{found['test pairs of new items']:,} of {found['test pairs']:,} test pairs show an item that never occurs "
-                               "in training; the others do, in another colour: score the former apart (`new_item_pairs`)")
-    both = set(lists.get("train.lst", ())) & set(lists.get("test.lst", ()))
-    if both: diagnosis.findings.append(error(diagnosis.folder / "test.lst", f"{len(both):,} pictures stand in train.lst too, e.g. {sorted(both)[0]}",
-                                             "the splits share no picture: get both lists again"))
-
-# %% ../nbs/43_doctor.ipynb #2f824086
-def _examine_split(diagnosis: Diagnosis, folder: Path, name: str, split: str, pairs: list, parsing: Path, label_set: str | None, frame: str, rule: str):
-    row, findings = LAYOUTS[name], diagnosis.findings
-    place, poses = (find_first(folder, spellings, split) for spellings in (row.images, row.points))
+# %% ../nbs/43_doctor.ipynb #95a9769e
+def _examine_split(diagnosis: Diagnosis, layout: str, split: str, choices: Choices, expected: dict):
+    folder, row, findings = diagnosis.folder, LAYOUTS[layout], diagnosis.findings
+    pairs_file = find_first(folder, row.pairs, split)
+    pairs = attempt(findings, read_pair_list, pairs_file, row.pair_form)
+    if pairs is None: return
+    shop = layout not in ("wpose", "people")
+    findings += check_pairs(pairs_file, pairs, shop and split == "test")
+    if shop: findings += check_garments(pairs_file, pairs)
+    if split == "test": _examine_counts(diagnosis, pairs_file, pairs, expected)
     names = sorted({name for pair in pairs for name in pair})
-    images = attempt(findings, index_files, place) if place else None
-    listed = {n: images[n] for n in names if n in images} if images else {}
-    if place and images is not None: findings += _check_present(place, names, listed, row)
-    more, sizes = check_pictures(listed)
-    findings += more
+    images = _examine_images(findings, row, find_first(folder, row.images, split), names)
+    sizes = check_pictures(findings, images)
+    poses = find_first(folder, row.points, split)
     raw = attempt(findings, read_points, poses, row.point_form, names) if poses else None
-    lacking = [n for n in listed if raw is not None and n not in raw]
-    if lacking: findings.append(error(poses, f"no keypoints for {len(lacking):,} of {len(listed):,} pictures, e.g. {lacking[0]}",
-                                      "estimate them, or take the file that belongs to this list of pairs"))
-    more, unit = check_points(poses, raw, frame, row.point_form) if raw else ([], {})
-    findings += more
-    common = {size for size, _ in Counter(sizes.values()).most_common(3)}
-    shown = " and ".join(f"{h}x{w}" for h, w in sorted(common)) + (" and others" if len(set(sizes.values())) > 3 else "")
-    fact = f"{split}: {len(pairs):,} pairs of {len(names):,} pictures, {len(listed):,} of them there" + (f" ({shown})" if shown else "")
-    listing = Listing(folder, name, split, pairs, {n: listed[n] for n in unit if n in sizes}, unit, {}, len(pairs))
-    seems = _examine_maps(findings, listing, folder / parsing, sizes, label_set, rule)
-    diagnosis.facts.append(fact + (f", parsing maps of {seems}" if seems else ""))
+    if raw is not None:
+        findings += _lacking(poses, "keypoints", images, raw, "estimate them, or take this list's own file")
+    unit = check_points(findings, poses, raw, choices.frame, row.point_form) if raw else {}
+    listing = Listing(folder, layout, split, pairs, {n: images[n] for n in unit if n in sizes}, unit, {}, len(pairs))
+    seems = _examine_maps(findings, listing, sizes, choices)
+    diagnosis.facts.append(_fact(split, pairs, names, sizes) + (f", parsing maps of {seems}" if seems else ""))
 
 
-def _check_present(place: Path, names: list, listed: dict, row: Layout) -> list:
-    absent = [n for n in names if n not in listed]
-    if not absent: return []
-    what = f"{len(absent):,} of {len(names):,} pictures are not there, e.g. {absent[0]}"
-    if row.partial: return [warning(place, what, "pairs with them are left out; download what its list of addresses still has")]
-    return [error(place, what, "unpack or split the benchmark's pictures again")]
+def _fact(split: str, pairs: list, names: list, sizes: dict) -> str:
+    common = [f"{height}x{width}" for (height, width), _ in Counter(sizes.values()).most_common(3)]
+    more = " and others" if len(set(sizes.values())) > 3 else ""
+    read = f"{len(sizes):,} of their {len(names):,} pictures read, {', '.join(common)}{more}"
+    return f"{split}: {len(pairs):,} pairs; {read}"
 
 
-def _examine_maps(findings: list, listing: Listing, place: Path, sizes: dict, label_set: str | None, rule: str) -> str:
-    "Adds what is wrong with the parsing maps; returns their label set."
-    if not place.is_dir():
-        findings.append(_no_maps(listing.folder, place))
+def _lacking(where: Path, what: str, names, found: dict, fix: str):
+    absent = [name for name in names if name not in found]
+    if absent: yield error(where, f"no {what} for {len(absent):,} of {len(names):,} pictures, e.g. {absent[0]}", fix)
+
+# %% ../nbs/43_doctor.ipynb #65dcb382
+def _examine_counts(diagnosis: Diagnosis, pairs_file: Path, pairs: list, expected: dict):
+    lists = {}
+    for name in ("train.lst", "test.lst"):
+        path = diagnosis.folder / name
+        names = attempt(diagnosis.findings, read_list, path) if path.is_file() else None
+        if names is not None: lists[name] = names
+    found = count(pairs, lists)
+    diagnosis.findings += check_counts(pairs_file, found, expected)
+    if "test pairs of new items" in found:
+        diagnosis.facts.append(f"{found['test pairs of new items']:,} of {found['test pairs']:,} test pairs show an "
+                               "item that "
+                               "never occurs in training; the others do, in another colour: score the former apart")
+    both = sorted(set(lists.get("train.lst", ())) & set(lists.get("test.lst", ())))
+    if both:
+        what = f"{len(both):,} pictures stand in train.lst too, e.g. {both[0]}"
+        diagnosis.findings.append(error(diagnosis.folder / "test.lst", what,
+                                        "splits share no picture: get both lists again"))
+
+
+def _examine_images(findings: list, row: Layout, place: Path | None, names: list) -> dict:
+    "The listed pictures that are there."
+    found = attempt(findings, index_files, place) if place else None
+    if found is None: return {}
+    absent = [name for name in names if name not in found]
+    what = f"{len(absent):,} of {len(names):,} pictures are not there, e.g. {absent[0]}" if absent else ""
+    if absent and row.partial:
+        findings.append(warning(place, what, "their pairs are left out; download what the list of addresses still has"))
+    elif absent: findings.append(error(place, what, "unpack or split the benchmark's pictures again"))
+    return {name: found[name] for name in names if name in found}
+
+
+def _examine_maps(findings: list, listing: Listing, sizes: dict, choices: Choices) -> str:
+    "The label set of the parsing maps."
+    if not choices.parsing.is_dir():
+        findings.append(_no_maps(listing.folder, choices.parsing))
         return ""
-    maps = attempt(findings, index_files, place, (".png", ".jpg"))
+    maps = attempt(findings, index_files, choices.parsing, (".png", ".jpg"))
     if maps is None: return ""
-    lacking = [n for n in listing.images if n not in maps]
-    if lacking: findings.append(error(place, f"no parsing map for {len(lacking):,} of {len(listing.images):,} pictures, e.g. {lacking[0]}", "run the parser on them"))
-    listing.parsing = {n: maps[n] for n in listing.images if n in maps}
-    more, seems = check_maps(listing, sizes, label_set, rule)
-    findings += more
-    return seems
+    findings += _lacking(choices.parsing, "parsing map", listing.images, maps, "run the parser on them")
+    listing.parsing = {name: maps[name] for name in listing.images if name in maps}
+    return check_maps(findings, listing, sizes, choices.label_set, choices.rule)
 
 
 def _no_maps(folder: Path, place: Path) -> Finding:
-    for path in sorted(folder.glob("semantic_merge*")):
-        if next(path.rglob("*.npy"), None): return warning(path, "holds ADGAN's eight merged classes, which cannot be taken apart into regions",
-                                                           "parse the pictures with LIP's, ATR's or CIHP's labels")
-        if path.is_dir(): return warning(path, "seems to hold the parsing maps", f"say --parsing {path.name}")
-    return warning(place, "no parsing maps", "evaluation works without, in fewer measures; for training run a parser and name its folder with --parsing")
+    for path in sorted(p for p in folder.glob("semantic_merge*") if p.is_dir()):
+        if not any(path.rglob("*.npy")):
+            return warning(path, "seems to hold the parsing maps", f"say --parsing {path.name}")
+        return warning(path, "holds ADGAN's eight merged classes, which cannot be taken apart into regions",
+                       "parse the pictures with LIP's, ATR's or CIHP's labels")
+    return warning(place, "no parsing maps",
+                   "evaluation works without, in fewer measures; for training, run a parser and name "
+                   "its folder with --parsing")
 
-# %% ../nbs/43_doctor.ipynb #fb405eed
+# %% ../nbs/43_doctor.ipynb #8e365a08
 def overlay_sheet(folder: str | Path,
                   split: str | None = None,  # test or train; test where there is one, if None
                   layout: str | None = None, parsing: str | Path = "parsing", label_set: str | None = None,
@@ -445,5 +513,6 @@ def overlay_sheet(folder: str | Path,
         if not maps: continue
         labels = check_parsing(_load_labels(listing.parsing[name]), label_set or "lip", str(listing.parsing[name]))
         own = parsing_rule(rule, picture_size(listing.images[name]), labels.shape, size) or "whole"
-        rows[1].append(colour_parsing(np.asarray(fit_picture(Image.fromarray(labels), size, own, Image.Resampling.NEAREST, 0))))
+        rows[1].append(colour_parsing(np.asarray(fit_picture(Image.fromarray(labels), size, own,
+                                                             Image.Resampling.NEAREST, 0))))
     return image_grid([row for row in rows if row], [str(i + 1) for i in range(len(rows[0]))], zoom=0.7)
