@@ -160,7 +160,7 @@ def spread(items, n: int) -> list:
     items = list(items)
     return [items[i * len(items) // n] for i in range(n)] if len(items) > n else items
 
-# %% ../nbs/43_doctor.ipynb #d2c31ac4
+# %% ../nbs/43_doctor.ipynb #c264eb33
 def check_pictures(findings: list,  # grows
                    images: dict,  # name -> path
                    sample: int = 200,  # how many to decode
@@ -176,7 +176,8 @@ def check_pictures(findings: list,  # grows
     add_some(findings, list(bad.values()), next(iter(bad), Path()).parent, len(images))
     lying = [images[name] for name, (height, width) in sizes.items() if width > height]
     if lying:
-        findings.append(warning(lying[0], f"this and {len(lying) - 1:,} more are wider than high", "turn them upright"))
+        what = f"{len(lying):,} of {len(images):,} pictures are wider than high, e.g. this one"
+        findings.append(warning(lying[0], what, "turn them upright"))
     return sizes
 
 
