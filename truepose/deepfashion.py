@@ -146,10 +146,10 @@ def new_item_pairs(pairs: list,  # of (source name, target name)
     seen = {item(name) for name in train_names}
     return [pair for pair in pairs if not {item(name) for name in pair} & seen]
 
-# %% ../nbs/19_deepfashion.ipynb #96aa66cd
+# %% ../nbs/19_deepfashion.ipynb #9c3b366b
 def _points(x, y, where: str) -> np.ndarray:  # float64 [18, 2]
     try: points = np.stack([np.asarray(x, np.float64), np.asarray(y, np.float64)], -1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: coordinates must be numbers, as many x as y; missing joints are -1") from None
     if points.shape != (18, 2):
         raise InputError(f"{where}: expected 18 joints in OpenPose's order, got {len(points) if points.ndim else 0}; "
@@ -171,7 +171,7 @@ def _points_csv(path: Path, names) -> dict:
         name = picture_name(check_listed(cells["name"], where))
         if name not in names: continue
         try: x, y = json.loads(cells["keypoints_x"]), json.loads(cells["keypoints_y"])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{where}: keypoints_x and keypoints_y must be lists of 18 numbers in brackets") from None
         points[name] = _points(x, y, where)
     return points
@@ -250,7 +250,7 @@ def unit_keypoints(points,  # [..., 18, 2] x, y as in a file, -1 where missing
     visible = (points != -1).all(-1) & (unit >= 0).all(-1) & (unit <= 1).all(-1)
     return np.concatenate([unit * visible[..., None], 2 * visible[..., None]], -1).astype(np.float32)
 
-# %% ../nbs/19_deepfashion.ipynb #22a34a2b
+# %% ../nbs/19_deepfashion.ipynb #3b0fe5af
 RULES = ("auto", "whole", "crop", "pad")
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "area": Image.Resampling.BOX}
 
@@ -268,8 +268,13 @@ def fit_box(rule: str,  # one of `RULES`
     return (width - box_width) / 2, (height - box_height) / 2, (width + box_width) / 2, (height + box_height) / 2
 
 
-def fit_picture(picture: Image.Image, size: tuple, rule: str, how: Image.Resampling, fill) -> Image.Image:
-    "The picture as a sample of that size; `fill` is the colour outside of it."
+def fit_picture(picture: Image.Image,
+                size: tuple,  # (height, width) wanted
+                rule: str,  # one of `RULES`
+                how: Image.Resampling,
+                fill,  # colour outside of the picture
+               ) -> Image.Image:  # of that size
+    "A picture as a sample."
     left, top, right, bottom = fit_box(rule, (picture.height, picture.width), size)
     if left >= 0 and top >= 0: return picture.resize((size[1], size[0]), how, box=(left, top, right, bottom))
     scale = size[1] / (right - left)
@@ -280,7 +285,9 @@ def fit_picture(picture: Image.Image, size: tuple, rule: str, how: Image.Resampl
 
 
 def fit_keypoints(unit,  # [18, 3] see `unit_keypoints`
-                  rule: str, picture_size: tuple, size: tuple) -> np.ndarray:  # float32 [18, 3] in pixels of the sample
+                  rule: str,  # one of `RULES`
+                  picture_size: tuple, size: tuple,  # (height, width) of the picture and of the sample
+                 ) -> np.ndarray:  # float32 [18, 3] in pixels of the sample
     "The keypoints of a picture that `fit_picture` made into a sample."
     box = np.array(fit_box(rule, picture_size, size)).reshape(2, 2)
     # where the person's frame lies: the picture without borders
@@ -290,7 +297,7 @@ def fit_keypoints(unit,  # [18, 3] see `unit_keypoints`
     out[:, :2] = (xy - box[0]) / (box[1] - box[0]) * (size[1], size[0]) * (out[:, 2:] > 0)
     return out
 
-# %% ../nbs/19_deepfashion.ipynb #8b33ccbe
+# %% ../nbs/19_deepfashion.ipynb #4c76f1b9
 @dataclass(frozen=True)
 class Layout:
     "How a family of repositories keeps its files, relative to the folder."
@@ -303,6 +310,7 @@ class Layout:
     images: tuple  # folders of pictures
     signs: tuple = ("{split}.lst",)  # further files that such a folder has
     rule: str = "auto"  # one of `RULES`
+    label_set: str = "lip"  # of parsing maps made for it; DeepFashion itself has none
     partial: bool = False  # pictures may be missing: every user downloads them, and some links are dead
 
 
@@ -329,7 +337,7 @@ LAYOUTS = {
                     ("images",), ("image_urls.txt", "bbox.txt", "{split}_data.pkl"), "pad", partial=True),
     "people": Layout("a folder of this project, such as `truepose people` writes", ("pairs.csv",), "from,to",
                      ("keypoints",), "json", "unit",
-                     ("images",), ("attributes.jsonl", "manifest.json"), "whole"),
+                     ("images",), ("attributes.jsonl", "manifest.json"), "whole", "cihp"),
 }
 
 
@@ -440,11 +448,11 @@ def _write_points(path: Path, layout: Layout, points: dict, tree: bool):
         if layout.point_form == "txt": np.savetxt(file, np.where(known, moved, -1), fmt="%.6g")
         else: save_keypoints(file, np.concatenate([p + 0.5, 2 * known], 1) * known, (256, 176))
 
-# %% ../nbs/19_deepfashion.ipynb #f0deac31
+# %% ../nbs/19_deepfashion.ipynb #50f79ac0
 def write_example(folder: str | Path,  # to be made
                   layout: str = "patn",  # one of `LAYOUTS`
                   kind: str = "highres",  # highres, bordered or cut
-                  label_set: str = "lip",  # of the parsing maps
+                  label_set: str | None = None,  # of the parsing maps; that of the layout if None
                  ) -> Path:  # the folder
     "A small correct folder in a layout, with drawn figures for photographs."
     folder, row = Path(folder), _known(LAYOUTS, layout, "layout")
@@ -453,7 +461,7 @@ def write_example(folder: str | Path,  # to be made
     for split in ("test",) if layout in ("wpose", "people") else ("test", "train"):
         groups, points = [[ShopName(*garment, view) for view in _VIEWS] for garment in _EXAMPLE[split]], {}
         for shop in sum(groups, []):
-            picture, labels, points[shop] = _example_picture(shop, kind, label_set)
+            picture, labels, points[shop] = _example_picture(shop, kind, label_set or row.label_set)
             file = folder / row.images[0].format(split=split) / f"{shop.path if tree else shop.name}{ending}"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(file)
@@ -530,7 +538,7 @@ def read_listing(folder: str | Path,
     return Listing(folder, layout, split, pairs, {n: images[n] for n in names}, keypoints,
                    {n: maps[n] for n in names if maps}, len(listed))
 
-# %% ../nbs/19_deepfashion.ipynb #1418c9ea
+# %% ../nbs/19_deepfashion.ipynb #30e78d50
 # what Pillow raises
 UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError)
 
@@ -554,7 +562,9 @@ def parsing_rule(rule: str,  # of the picture
     return "pad" if rule == "pad" else "whole"
 
 
-def load_shop_picture(listing: Listing, name: str, size: tuple, label_set: str, rule: str, resample: str) -> tuple:
+def load_shop_picture(listing: Listing, name: str,
+                      size: tuple,  # (height, width) of the sample
+                      label_set: str, rule: str, resample: str) -> tuple:
     "uint8 image [h, w, 3], uint8 regions [h, w] (all background without parsing maps), float32 keypoints [18, 3]."
     path = listing.images[name]
     try:
@@ -574,7 +584,7 @@ def load_shop_picture(listing: Listing, name: str, size: tuple, label_set: str, 
         regions = to_regions(np.asarray(fitted), label_set).to(torch.uint8).numpy()
     return np.asarray(fit_picture(picture, size, rule, FILTERS[resample], (255, 255, 255))), regions, keypoints
 
-# %% ../nbs/19_deepfashion.ipynb #a010029a
+# %% ../nbs/19_deepfashion.ipynb #fd67c786
 class ShopDataset(PeopleDataset):
     "Photographs of a folder in one of `LAYOUTS`, as `PeopleDataset` has the rendered people."
     def __init__(self,
@@ -583,20 +593,21 @@ class ShopDataset(PeopleDataset):
                  size: tuple = (256, 176),  # (height, width) of the samples; the field's are 256x176 and 512x352
                  layout: str | None = None,  # one of `LAYOUTS`; found out if None
                  parsing: str | Path | None = "parsing",  # folder of the maps; None: all is background
-                 label_set: str = "lip",  # whose numbers they hold: lip, atr or cihp
+                 label_set: str | None = None,  # whose numbers they hold: lip, atr or cihp; that of the layout if None
                  rule: str | None = None,  # one of `RULES`; that of the layout if None
                  resample: str = "bicubic",  # one of `FILTERS`
                  frame: str | None = None,  # of the keypoints, one of `FRAMES`; that of the layout if None
                  flip: bool = False,  # also every picture mirrored: sample n + i mirrors sample i
                  cache: str | Path | None = None):  # folder of the decoded pictures; `cache/` of the folder if None
-        label_names(label_set)
+        if label_set: label_names(label_set)
         _known(FILTERS, resample, "resample")
         self.listing = read_listing(folder, split, layout, parsing, frame)
-        rule = rule or LAYOUTS[self.listing.layout].rule
+        row = LAYOUTS[self.listing.layout]
+        options = label_set or row.label_set, rule or row.rule, resample
         self.folder, self.size, self.flip, self.surface = Path(folder), tuple(size), flip, None
         self.pairs, self.names = self.listing.pairs, list(self.listing.images)
         self.index = {name: i for i, name in enumerate(self.names)}
-        arrays = _stored(Path(cache or self.folder / "cache"), self.listing, self.size, label_set, rule, resample)
+        arrays = _stored(Path(cache or self.folder / "cache"), self.listing, self.size, *options)
         self.images, self.regions, self.keypoints = (arrays[key] for key in _ARRAYS)
 
 

@@ -46,7 +46,7 @@ def attempt(findings: list, function, *args):  # what the function returns; None
     try: return function(*args)
     except InputError as e: findings.append(Finding("error", str(e)))
 
-# %% ../nbs/43_doctor.ipynb #28b20ba8
+# %% ../nbs/43_doctor.ipynb #525cdcd0
 def check_files(folder: Path, row: Layout):
     "Missing, misnamed and empty files of the splits that are there."
     places = {"list of pairs": row.pairs, "keypoints": row.points, "pictures": row.images}
@@ -65,6 +65,8 @@ def check_files(folder: Path, row: Layout):
 
 def _missing(folder: Path, what: str, wanted: list, strangers: list) -> Finding:
     near = difflib.get_close_matches(wanted[0], strangers, 1, 0.85)
+    packed = [name for name in strangers if name.endswith((".zip", ".rar", ".tar.gz")) and name.split(".")[0] in wanted]
+    if packed: return error(folder / packed[0], f"the {what} are still packed", "unpack it here")
     if near: return error(folder / near[0], f"looks like the {what} under another name", f"rename it to {wanted[0]}")
     fix = "put it there" + (f" (also read: {', '.join(wanted[1:])})" if wanted[1:] else "")
     lmdb = [name for name in strangers if (folder / name / "data.mdb").is_file()]
@@ -406,7 +408,7 @@ def examine(folder: str | Path,
     diagnosis.findings = sorted(dict.fromkeys(diagnosis.findings), key=lambda finding: finding.level != "error")
     return diagnosis
 
-# %% ../nbs/43_doctor.ipynb #95a9769e
+# %% ../nbs/43_doctor.ipynb #978bbd9b
 def _examine_split(diagnosis: Diagnosis, layout: str, split: str, choices: Choices, expected: dict):
     folder, row, findings = diagnosis.folder, LAYOUTS[layout], diagnosis.findings
     pairs_file = find_first(folder, row.pairs, split)
@@ -426,14 +428,20 @@ def _examine_split(diagnosis: Diagnosis, layout: str, split: str, choices: Choic
     unit = check_points(findings, poses, raw, choices.frame, row.point_form) if raw else {}
     listing = Listing(folder, layout, split, pairs, {n: images[n] for n in unit if n in sizes}, unit, {}, len(pairs))
     seems = _examine_maps(findings, listing, sizes, choices)
-    diagnosis.facts.append(_fact(split, pairs, names, sizes) + (f", parsing maps of {seems}" if seems else ""))
+    diagnosis.facts.append(_fact(split, pairs, names, sizes) + _labels(seems, row.label_set))
+
+
+def _labels(seems: str, expected: str) -> str:
+    if not seems: return ""
+    return f", parsing maps of {seems}" + ("" if seems == expected else f" (read them with label_set={seems!r})")
 
 
 def _fact(split: str, pairs: list, names: list, sizes: dict) -> str:
     common = [f"{height}x{width}" for (height, width), _ in Counter(sizes.values()).most_common(3)]
     more = " and others" if len(set(sizes.values())) > 3 else ""
     read = f"{len(sizes):,} of their {len(names):,} pictures read, {', '.join(common)}{more}"
-    return f"{split}: {len(pairs):,} pairs; {read}"
+    whole = sum(source in sizes and target in sizes for source, target in pairs)
+    return f"{split}: {whole:,} of {len(pairs):,} pairs have both pictures; {read}"
 
 
 def _lacking(where: Path, what: str, names, found: dict, fix: str):
