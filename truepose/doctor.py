@@ -110,12 +110,13 @@ def check_counts(pairs_file: Path, found: dict, expected: dict):
             yield error(pairs_file.with_name(what), f"names {found[what]:,} pictures instead of {number:,}", fix)
         else: yield error(pairs_file, f"{found[what]:,} {what} instead of {number:,}", fix)
 
-# %% ../nbs/43_doctor.ipynb #7a70d638
+# %% ../nbs/43_doctor.ipynb #70639039
 def check_pairs(where: Path, pairs: list, public: bool):
     "What no list should hold; and, if it is to be the `public` test list, what that one does not."
     again = sorted(pair for pair, times in Counter(pairs).items() if times > 1)
     selves = [pair for pair in pairs if pair[0] == pair[1]]
-    single = sorted(pair for pair in set(pairs) if pair[::-1] not in set(pairs))
+    unique = set(pairs)
+    single = sorted(pair for pair in unique if pair[::-1] not in unique)
     said = lambda pair: f"{pair[0]} and {pair[1]}"
     if again:
         yield error(where, f"{len(again):,} pairs stand there twice, e.g. {said(again[0])}", "delete the second row")
