@@ -584,7 +584,7 @@ def load_shop_picture(listing: Listing, name: str,
         regions = to_regions(np.asarray(fitted), label_set).to(torch.uint8).numpy()
     return np.asarray(fit_picture(picture, size, rule, FILTERS[resample], (255, 255, 255))), regions, keypoints
 
-# %% ../nbs/19_deepfashion.ipynb #fd67c786
+# %% ../nbs/19_deepfashion.ipynb #bc0c40bf
 class ShopDataset(PeopleDataset):
     "Photographs of a folder in one of `LAYOUTS`, as `PeopleDataset` has the rendered people."
     def __init__(self,
@@ -603,11 +603,12 @@ class ShopDataset(PeopleDataset):
         _known(FILTERS, resample, "resample")
         self.listing = read_listing(folder, split, layout, parsing, frame)
         row = LAYOUTS[self.listing.layout]
-        options = label_set or row.label_set, rule or row.rule, resample
+        self.label_set = label_set or row.label_set
         self.folder, self.size, self.flip, self.surface = Path(folder), tuple(size), flip, None
         self.pairs, self.names = self.listing.pairs, list(self.listing.images)
         self.index = {name: i for i, name in enumerate(self.names)}
-        arrays = _stored(Path(cache or self.folder / "cache"), self.listing, self.size, *options)
+        arrays = _stored(Path(cache or self.folder / "cache"), self.listing, self.size, self.label_set,
+                         rule or row.rule, resample)
         self.images, self.regions, self.keypoints = (arrays[key] for key in _ARRAYS)
 
 
