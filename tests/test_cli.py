@@ -53,11 +53,11 @@ def test_help_is_fast_and_loads_nothing_heavy():
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ).stdout
         seconds.append(time.perf_counter() - started)
     assert out.strip().endswith("[]"), out
-    for name in ("people", "generate", "train", "run", "evaluate", "reproduce"): assert name in out
+    for name in ("people", "doctor", "generate", "train", "run", "evaluate", "reproduce"): assert name in out
     assert min(seconds) < 1.0, seconds  # 0.15 s on an idle machine
 
 
-@pytest.mark.parametrize("command", ["people", "generate", "train", "run", "evaluate", "reproduce"])
+@pytest.mark.parametrize("command", ["people", "doctor", "generate", "train", "run", "evaluate", "reproduce"])
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
     assert result.exit_code == 0 and "Usage" in result.output
@@ -141,6 +141,38 @@ def test_people_are_written_verified_and_repeatable(tmp_path):
     image = next((tmp_path/"one"/"images").iterdir())
     Image.new("RGB", (44, 64)).save(image)
     refused("people", "--verify", tmp_path/"one", words=(image.name, "missing or changed"))
+
+
+@pytest.mark.parametrize("layout", ["patn", "gfla", "nted", "pcdms", "wpose", "people"])
+def test_doctor_passes_a_correct_folder(tmp_path, layout):
+    from truepose.deepfashion import write_example
+    before = sorted(write_example(tmp_path/"folder", layout).rglob("*"))
+    result = call("doctor", tmp_path/"folder", "--subset", "--sheet", tmp_path/"sheet.png")
+    assert result.exit_code == 0 and "nothing to complain about" in result.output, result.output
+    with Image.open(tmp_path/"sheet.png") as sheet: assert min(sheet.size) > 300
+    assert sorted((tmp_path/"folder").rglob("*")) == before, "the doctor writes nothing into the folder"
+
+
+def test_doctor_names_file_fault_and_fix(tmp_path):
+    from truepose.deepfashion import write_example
+    folder = write_example(tmp_path/"folder", "patn", kind="bordered")
+    poses = folder/"fasion-resize-annotation-test.csv"
+    poses.write_text(poses.read_text().replace("keypoints_y:keypoints_x", "keypoints_x:keypoints_y"))
+    result = call("doctor", folder, "--sheet", tmp_path/"sheet.png")
+    assert result.exit_code == 1 and (tmp_path/"sheet.png").is_file()
+    for words in ((poses.name, "x and y are exchanged", "exchange the names"), ("12 test pairs instead of 8,570", "--subset"),
+                  ("48,674",), ("4,038",), ("3,144",), ("3,586",), ("6 of 12 test pairs show an item that never occurs in training",)):
+        assert any(all(word in line for word in words) for line in result.output.splitlines()), words
+    poses.unlink()
+    result = call("doctor", folder, "--subset", "--sheet", tmp_path/"none.png")
+    assert result.exit_code == 1 and "no sheet is drawn" in result.stderr and not (tmp_path/"none.png").exists()
+
+
+def test_doctor_refuses(tmp_path):
+    refused("doctor", tmp_path/"gone", words=("gone", "no such folder"))
+    refused("doctor", tmp_path, "--frame", "512", words=("--frame", "bordered"))
+    refused("doctor", tmp_path, "--label-set", "coco", words=("coco", "cihp"))
+    refused("doctor", tmp_path, "--sheet", "a.jpg", words=("a.jpg", ".png"))
 
 
 def test_evaluate_of_the_truth_itself_is_perfect(tmp_path):

@@ -94,7 +94,7 @@ def atomic_write(path: str | Path):  # final name; missing parent folders are ma
     finally:
         temporary.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #49ec3bd4
+# %% ../nbs/00_core.ipynb #aaed6745
 def write_json(path: str | Path, obj):  # anything json can write
     "Write readable JSON, whole or not at all."
     text = json.dumps(obj, indent=2, ensure_ascii=False) + "\n"
@@ -105,7 +105,7 @@ def read_json(path: str | Path):
     "Read JSON; a missing or broken file is named."
     try: return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
-    except ValueError as e: raise InputError(f"{path}: not valid JSON ({e})") from None
+    except (ValueError, RecursionError) as e: raise InputError(f"{path}: not valid JSON ({e})") from None
 
 # %% ../nbs/00_core.ipynb #74924be3
 def seed_everything(seed: int):  # non-negative

@@ -44,7 +44,7 @@ def region_table(label_set: str) -> dict:  # label name -> region name
     "Which region each label joins."
     return {name: _REGION_OF.get(name, name.replace("-", "_")) for name in label_names(label_set)}
 
-# %% ../nbs/11_parsing.ipynb #5ad2896f
+# %% ../nbs/11_parsing.ipynb #c6a5ca92
 def check_parsing(parsing,  # integer array [..., h, w]
                   label_set: str = "cihp",
                   where: str = "parsing",  # what to call it in the message, e.g. a file name
@@ -70,7 +70,8 @@ def load_parsing(path: str | Path,
                 picture = picture.resize((size[1], size[0]), Image.Resampling.NEAREST)
             parsing = np.asarray(picture)
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError) as e: raise InputError(f"{path}: not a readable picture ({e})") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as e:  # the last: a PNG that breaks off
+        raise InputError(f"{path}: not a readable picture ({e})") from None
     return check_parsing(parsing, label_set, str(path))
 
 # %% ../nbs/11_parsing.ipynb #0cc5874d
