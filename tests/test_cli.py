@@ -151,7 +151,21 @@ def test_evaluate_of_the_truth_itself_is_perfect(tmp_path):
     assert result.exit_code == 0, result.output
     measures = json.loads((tmp_path/"out.json").read_text())
     assert measures["ssim"] == 1 and measures["n_pairs"] == 2
-    assert {"lpips", "fid", "face_ssim"} <= {entry["name"] for entry in measures["absent"]}
+    assert {"lpips", "fid_clean", "face_ssim"} <= {entry["name"] for entry in measures["absent"]}
+
+
+def test_evaluate_under_two_protocols(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder, name in (("generated", "a_to_b"), ("generated", "b_2_a_vis"), ("truth", "a"), ("truth", "b")):
+        (tmp_path/folder).mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (64, 44, 3), np.uint8)).save(tmp_path/folder/f"{name}.png")
+    command = ("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"out.json")
+    result = call(*command, "--protocol", "strict,dptn", "--bounds")
+    assert result.exit_code == 0, result.output
+    measures = json.loads((tmp_path/"out.json").read_text())
+    assert measures["protocols"]["dptn"]["psnr_db"] > measures["psnr_db"] and "copy_source_ssim" in measures
+    assert not list(tmp_path.glob(".out*"))
+    refused(*command, "--protocol", "strict,clfd", words=("clfd", "cfld"))
 
 
 def test_evaluate_refuses(tmp_path):

@@ -179,18 +179,25 @@ def train(files: Annotated[list[Path] | None, typer.Argument(help="YAML files of
     from truepose import runs
     for given in read_settings("e01_train", files, settings): typer.echo(f"written: {runs.run('e01_train', given)}")
 
-# %% ../nbs/60_cli.ipynb #bb6da7d0
+# %% ../nbs/60_cli.ipynb #850b8acb
 @command
 def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated pictures")],
              truth: Annotated[Path, typer.Option(help="folder of true pictures, or with images/ and parsing/")],
-             out: Annotated[Path, typer.Option(help="JSON to write; a CSV per pair stands beside it")]):
-    "Measure pictures against the truth of the same names."
+             out: Annotated[Path, typer.Option(help="JSON to write; a CSV per pair stands beside it")],
+             protocol: Annotated[str, typer.Option(help="strict, cfld, pidm, pcdms, gfla, dptn, vtoneval; several with commas")] = "strict",
+             reference: Annotated[Path | None, typer.Option(help="folder of training pictures, for the FID of the field")] = None,
+             bounds: Annotated[bool, typer.Option("--bounds", help="also the floor (copy the source) and the ceiling (codec round trip)")] = False):
+    "Measure pictures against the truth of the same names; killed, the same command goes on."
     if out.suffix != ".json": raise InputError(f"--out {out}: the measures are written as JSON, so name it .json")
     from truepose.evaluation import evaluate_folders
-    measures = evaluate_folders(generated, truth, out, progress=sys.stderr.isatty())
-    for name in ("n_pairs", "ssim", "psnr_db", "face_ssim", "face_psnr_db", "clothes_ssim", "clothes_psnr_db"):
-        if name in measures: typer.echo(f"{name:>16}  {measures[name]:.4g}")
-    for entry in measures["absent"]: typer.echo(f"{entry['name']:>16}  absent: {entry['reason']}")
+    measures = evaluate_folders(generated, truth, out, protocol, reference, bounds, progress=sys.stderr.isatty())
+    names, width = list(measures["protocols"]), max(map(len, (*measures["side_by_side"], "n_pairs")))
+    typer.echo(f"{measures['n_pairs']} pairs".rjust(width) + "".join(f"{name:>10}" for name in names))
+    for measure, values in measures["side_by_side"].items():
+        typer.echo(f"{measure:>{width}}" + "".join(f"{values[name]:>10.4g}" if name in values else f"{'-':>10}" for name in names))
+    for reason in dict.fromkeys(entry["reason"] for p in measures["protocols"].values() for entry in p["absent"]):
+        lost = dict.fromkeys(entry["name"] for p in measures["protocols"].values() for entry in p["absent"] if entry["reason"] == reason)
+        typer.echo(f"absent: {', '.join(lost)}: {reason}")
     typer.echo(f"written: {out} and {out.with_suffix('.csv').name}")
 
 # %% ../nbs/60_cli.ipynb #95d5b48d

@@ -4,12 +4,18 @@
 
 # %% auto #0
 __all__ = ['SAVE_EVERY', 'pair_seed', 'copy_source', 'codec_roundtrip', 'to_labels', 'truepose', 'write_rows', 'read_rows',
-           'person_of', 'evaluate_method', 'evaluate', 'metrics_of', 'fingerprint', 'match_names', 'evaluate_folders']
+           'evaluate_method', 'evaluate', 'metrics_of', 'fingerprint', 'match_names', 'measure_pair',
+           'evaluate_folders']
 
-# %% ../nbs/42_evaluation.ipynb #797e753d
+# %% ../nbs/42_evaluation.ipynb #c9aebfeb
 import csv
+import functools
 import hashlib
+import json
+import shutil
+import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +24,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from .core import InputError, atomic_write, autocast, package_dir, read_json, write_json
-from .data import IMAGE_ENDINGS, load_image
-from .metrics import ABSENT, MEASURES, pair_measures, summarise
+from .data import IMAGE_ENDINGS, load_image, load_surface
+from .features import (Absent, face_cosine, frechet_distance, kernel_distance, load_encoder, load_lpips, lpips_distance, pose_error,
+                               retrieval_ranks, surface_error)
+from .metrics import ABSENT, MEASURES, REGION_GROUPS, pair_measures, region_mask, summarise
 from .parsing import LABEL_SETS, REGIONS, load_parsing, region_table, to_regions
+from .pose import load_keypoints, resize_keypoints
+from .protocols import canonical_name, garment_of, get_protocols, person_of, prepare, score_pair, split_pair
 from .show import to_uint8
 
 # %% ../nbs/42_evaluation.ipynb #04521af3
@@ -64,33 +74,31 @@ def truepose(pipe,  # a `TruePosePipeline`
         return to_uint8(pipe(sources, labels, poses, generator=generators, output_type="pt", **options).images.float().cpu())
     return method
 
-# %% ../nbs/42_evaluation.ipynb #5de3e2b3
+# %% ../nbs/42_evaluation.ipynb #f14f23d7
 _COLUMNS = ("method", "name", "person", *MEASURES, "seconds")
+_TEXTS = ("method", "name", "person", "source", "truth")  # every other column holds numbers
 
 
-def write_rows(path: str | Path, rows: list):
+def write_rows(path: str | Path,
+               rows: list,  # dicts
+               columns: tuple = _COLUMNS):
     "Write the table, whole or not at all."
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as f:
-        writer = csv.DictWriter(f, _COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(f, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            numbers = {key: "" if np.isnan(row[key]) else f"{row[key]:.6g}" for key in (*MEASURES, "seconds")}
+            numbers = {key: "" if np.isnan(row[key]) else f"{row[key]:.6g}" for key in columns if key not in _TEXTS}
             writer.writerow(row | numbers)
 
 
 def read_rows(path: str | Path) -> list:  # of dicts, NaN where the cell is empty
     "Read a table written by `write_rows`."
     with open(path, newline="", encoding="utf-8") as f:
-        return [row | {key: float(row[key] or "nan") for key in (*MEASURES, "seconds")} for row in csv.DictReader(f)]
+        return [{key: cell if key in _TEXTS else float(cell or "nan") for key, cell in row.items()} for row in csv.DictReader(f)]
 
-# %% ../nbs/42_evaluation.ipynb #2965a4a8
+# %% ../nbs/42_evaluation.ipynb #6eb8a65f
 def _save_png(path: Path, image: np.ndarray):
     with atomic_write(path) as temporary: Image.fromarray(image).save(temporary, format="PNG")
-
-
-def person_of(name: str) -> str:
-    "The person in a picture's or pair's name: `p000012_3` is picture 3 of `p000012`."
-    return name.split("_")[0]
 
 
 def _measure(method: str, pair: dict, path: Path, seconds: float) -> dict:
@@ -182,66 +190,297 @@ def fingerprint(paths=None,  # files; None: the modules that make pictures
     for path in sorted(map(Path, paths or ())): digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
-# %% ../nbs/42_evaluation.ipynb #a6f5d1b9
-def _pictures(folder: Path, field: str) -> dict:  # stem -> path
+# %% ../nbs/42_evaluation.ipynb #2ad75abc
+def _pictures(folder: Path, field: str) -> dict:  # name without ending -> path
     if not folder.is_dir(): raise InputError(f"{field}: {folder} is not a folder")
     inner = folder / "images" if (folder / "images").is_dir() else folder
-    found = sorted(p for p in inner.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and p.name[0] != ".")
+    found = sorted(p for p in inner.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS and not any(part[0] == "." for part in p.relative_to(inner).parts))
     if not found: raise InputError(f"{field}: {folder} holds no pictures ({', '.join(IMAGE_ENDINGS)})")
-    return {p.stem: p for p in found}
+    return {p.relative_to(inner).with_suffix("").as_posix(): p for p in found}
 
 
-def match_names(generated: dict, truth: dict) -> dict:  # stem in generated -> stem in truth
+def match_names(generated: dict,  # names of generated pictures -> anything
+                truth: dict,  # canonical names of true pictures -> anything
+               ) -> list:  # of dicts: name, source (or ""), truth, person; sorted by name
     "Which truth belongs to which generated picture; `InputError` if one has none."
-    matches = {name: name if name in truth else name.split("__")[-1] for name in generated}
-    lost = [name for name, true_name in matches.items() if true_name not in truth]
+    pairs = {name: split_pair(name, truth) for name in sorted(generated)}
+    lost = [name for name, (_, target) in pairs.items() if target is None]
     if lost: raise InputError(f"generated: {len(lost)} of {len(generated)} pictures have no picture of that name in the truth, "
-                              f"e.g. {lost[0]!r}; the truth has e.g. {next(iter(truth))!r}")
-    return matches
+                              f"e.g. {lost[0]!r}; the truth has e.g. {next(iter(truth))!r}; rename the pictures or give the folder that holds their truth")
+    return [dict(name=name, source=source or "", truth=target, person=person_of(target)) for name, (source, target) in pairs.items()]
 
-# %% ../nbs/42_evaluation.ipynb #da225d8d
-def evaluate_folders(generated: str | Path,  # folder of pictures
-                     truth: str | Path,  # folder of pictures, or with `images/` and `parsing/`
-                     out: str | Path | None = None,  # JSON to write; a CSV of the same name stands beside it
-                     progress: bool = True,
-                    ) -> dict:  # as `metrics_of`, without a method's prefix
-    "Measure generated pictures against true ones of the same names and sizes."
-    pictures, true_pictures = _pictures(Path(generated), "generated"), _pictures(Path(truth), "truth")
-    matches, parsing = match_names(pictures, true_pictures), Path(truth) / "parsing"
-    _check_sizes(pictures, true_pictures, matches)
-    rows = []
-    for name, true_name in tqdm(matches.items(), desc="measuring", unit="pair", disable=not progress, mininterval=1):
-        labels = parsing / f"{true_name}.png"
-        image, true_image = load_image(pictures[name]), load_image(true_pictures[true_name])
-        measures = pair_measures(image, true_image, _read_regions(labels, true_image.shape[:2]) if labels.exists() else None)
-        rows.append(dict(method="generated", name=name, person=person_of(name), seconds=float("nan"), **measures))
-    summary = summarise(rows, persons=[row["person"] for row in rows])
-    summary |= dict(n_truth_without_generated=len(true_pictures) - len(set(matches.values())), absent=_absent(rows))
-    if out is not None:
-        write_rows(Path(out).with_suffix(".csv"), rows)
-        write_json(out, summary)
-    return summary
+# %% ../nbs/42_evaluation.ipynb #4a8512c1
+def _size(path: Path) -> tuple:  # (height, width)
+    try:
+        with Image.open(path) as picture: return picture.size[::-1]
+    except OSError as e: raise InputError(f"{path}: not a readable picture ({e}); make it anew or remove it") from None
 
 
-def _check_sizes(pictures: dict, true_pictures: dict, matches: dict):
-    "Before any measuring: every picture has the size of its truth."
-    for name, true_name in matches.items():
-        sizes = []
-        for path in (pictures[name], true_pictures[true_name]):
-            try:
-                with Image.open(path) as picture: sizes.append(picture.size[::-1])
-            except OSError as e: raise InputError(f"{path}: not a readable picture ({e})") from None
-        if sizes[0] != sizes[1]: raise InputError(f"{pictures[name]}: size {sizes[0]} (height, width), but its truth {true_pictures[true_name]} "
-                                                  f"has {sizes[1]}; resize the generated pictures")
+def _check_sizes(pairs: list, pictures: dict, true_pictures: dict, protocols: list):
+    strict = [protocol.name for protocol in protocols if protocol.resize_generated is None and protocol.resize_truth is None]
+    size_of = functools.cache(_size)
+    for pair in pairs:
+        path, true_path = pictures[pair["name"]], true_pictures[pair["truth"]]
+        (height, width), true_size = size_of(path), size_of(true_path)
+        if strict and (height, width) != true_size:
+            raise InputError(f"{path}: size {(height, width)} (height, width), but its truth {true_path} has {true_size}; resize the generated "
+                             f"pictures, or leave out --protocol {strict[0]}")
+        if width > 1.5 * height * max(1, true_size[1] / true_size[0]):
+            raise InputError(f"{path}: size {(height, width)} (height, width) looks like several pictures side by side; cut out the generated one")
 
 
 def _read_regions(path: Path, size: tuple) -> np.ndarray:
     labels = load_parsing(path)
-    if labels.shape != size: raise InputError(f"{path}: size {labels.shape} (height, width), but its picture has {size}")
+    if labels.shape != size: raise InputError(f"{path}: size {labels.shape} (height, width), but its picture has {size}; parse the same picture")
     return to_regions(labels.copy(), "cihp").numpy()
 
+# %% ../nbs/42_evaluation.ipynb #d06b0654
+class _Networks:
+    "LPIPS networks and encoders by name, loaded when first asked for; `absent` keeps why one could not be."
+    def __init__(self): self.loaded, self.absent = {}, {}
 
-def _absent(rows: list) -> list:
-    "Besides the measures that need weights: the regions, if no pair has a parsing map with them."
-    lost = [key for key in MEASURES if all(np.isnan(row[key]) for row in rows)]
-    return ABSENT + [{"name": key, "reason": "no parsing map with that region beside the truth"} for key in lost]
+    def get(self, load, name: str):
+        if name not in self.loaded and name not in self.absent:
+            try: self.loaded[name] = load(name)
+            except Absent as e: self.absent[name] = str(e)
+        return self.loaded.get(name)
+
+
+def _lpips_of(model, generated, truth, protocol, masks) -> dict:
+    images = prepare(generated, truth, protocol)
+    return {} if model is None else lpips_distance(model, *images, masks, protocol.lpips_unit_range)
+
+
+def measure_pair(generated: np.ndarray,  # uint8 [h, w, 3]
+                 truth: np.ndarray,  # uint8 [h, w, 3]
+                 protocols: list,  # of `Protocol`
+                 networks,  # `_Networks`
+                 regions: np.ndarray | None = None,  # integer [h, w], regions of the truth
+                ) -> dict:  # `PROTOCOL_MEASURE` -> float
+    "Every measure of one pair under every protocol."
+    out = {}
+    for protocol in protocols:
+        strict = protocol.name == "strict"
+        masks = {region: region_mask(regions, names) for region, names in REGION_GROUPS.items()} if strict and regions is not None else {}
+        values = (pair_measures(generated, truth, regions) if strict else {}) | score_pair(generated, truth, protocol)
+        if "lpips" in protocol.measures:
+            values |= _lpips_of(networks.get(load_lpips, protocol.lpips_net), generated, truth, protocol, masks)
+        out |= {f"{protocol.name}_{name}": value for name, value in values.items()}
+    return out
+
+# %% ../nbs/42_evaluation.ipynb #b697b45d
+def _in_parts(work: Path, key: str, items: list, compute, progress: bool, ending: str = ".csv"):
+    "`compute` over the items, `SAVE_EVERY` at a time; yields what each part's file holds."
+    bar = tqdm(total=len(items), desc=key, unit="picture", disable=not progress, mininterval=1)
+    for start in range(0, len(items), SAVE_EVERY):
+        part, path = items[start:start + SAVE_EVERY], work / f"{key}-{start:06d}{ending}"
+        if not path.exists():
+            if ending == ".csv":
+                rows = compute(part)
+                write_rows(path, rows, tuple(dict.fromkeys(column for row in rows for column in row)))
+            else:
+                features = compute(part)
+                with atomic_write(path) as temporary: np.save(temporary, features)
+        yield read_rows(path) if ending == ".csv" else np.load(path, allow_pickle=False)
+        bar.update(len(part))
+    bar.close()
+
+
+def _stamp(paths: list) -> list:
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+# %% ../nbs/42_evaluation.ipynb #c81c1f27
+_ENCODER_OF = {"fid_pgpis": "inception_pgpis", "fid_pytorch": "inception_pytorch", "fid_clean": "inception_clean", "kid_clean": "inception_clean",
+               "clip_nano_frechet": "clip_nano", "clip_nano_kid": "clip_nano"}
+
+
+def evaluate_folders(generated: str | Path,  # folder of pictures
+                     truth: str | Path,  # folder of pictures, or with `images/`, `parsing/`, `surface/`
+                     out: str | Path | None = None,  # JSON to write; a CSV of the same name stands beside it
+                     protocols: str = "strict",  # names separated by commas, see `PROTOCOLS`
+                     reference: str | Path | None = None,  # folder of training pictures, for the FID of the field
+                     bounds: bool = False,  # also measure the floor and the ceiling
+                     face_encoder=None,  # function: uint8 [h, w, 3] -> float [d] or None, see `face_cosine`
+                     pose_estimator=None,  # function: uint8 [h, w, 3] -> float [18, 3], see `pose_error`
+                     progress: bool = True,
+                    ) -> dict:  # the first protocol's means at the top, each protocol's in `protocols`, one table in `side_by_side`
+    "Measure generated pictures against true ones under named protocols."
+    chosen = get_protocols(protocols)
+    pictures, true_pictures = _pictures(Path(generated), "generated"), _true_pictures(Path(truth))
+    train = sorted(_pictures(Path(reference), "reference").values()) if reference is not None else []
+    pairs = match_names(pictures, true_pictures)
+    _check_sizes(pairs, pictures, true_pictures, chosen)
+    settings = [[asdict(p) for p in chosen], bounds, face_encoder is not None, pose_estimator is not None,
+                _stamp([*pictures.values(), *true_pictures.values(), *train])]
+    work = _work_folder(out, fingerprint((package_dir() / f"{name}.py" for name in ("metrics", "features", "protocols", "evaluation")), json.dumps(settings)))
+    measure = functools.partial(_measure_part, pictures=pictures, true_pictures=true_pictures, truth=Path(truth), protocols=chosen, networks=_Networks(),
+                                bounds=bounds, face_encoder=face_encoder, pose_estimator=pose_estimator)
+    rows = [row for part in _in_parts(work, "measuring", pairs, measure, progress) for row in part]
+    results = {p.name: _summary(p, rows, bounds) for p in chosen}
+    for protocol in chosen: _add_sets(results[protocol.name], protocol, rows, pictures, true_pictures, train, work, progress)
+    summary = _report(results, n_truth_without_generated=len(true_pictures) - len({row["truth"] for row in rows}))
+    if out is not None:
+        write_rows(Path(out).with_suffix(".csv"), rows, tuple(rows[0]))
+        write_json(out, summary)
+    shutil.rmtree(work)
+    return summary
+
+
+def _true_pictures(folder: Path) -> dict:  # canonical name -> path
+    found = {}
+    for name, path in _pictures(folder, "truth").items():
+        key = canonical_name(name)
+        if key in found: raise InputError(f"truth: {found[key]} and {path} are the same picture by name; keep one")
+        found[key] = path
+    return found
+
+
+def _work_folder(out, stamp: str) -> Path:
+    if out is None: return Path(tempfile.mkdtemp(prefix="truepose-"))
+    folder = Path(out).parent / f".{Path(out).stem}-{stamp[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+# %% ../nbs/42_evaluation.ipynb #592b75b2
+def _measure_part(part: list, pictures, true_pictures, truth: Path, protocols, networks, bounds, face_encoder, pose_estimator) -> list:
+    rows = []
+    for pair in part:
+        image, true_path = load_image(pictures[pair["name"]]), true_pictures[pair["truth"]]
+        true_image, labels = load_image(true_path), truth / "parsing" / f"{true_path.stem}.png"
+        source_path = true_pictures.get(pair["source"])
+        source = None if source_path is None else load_image(source_path)
+        regions = _read_regions(labels, true_image.shape[:2]) if labels.exists() else None
+        row = pair | measure_pair(image, true_image, protocols, networks, regions)
+        for name, bound in _bounds(source, true_image, networks).items() if bounds else ():
+            row |= {f"{name}_{key}": value for key, value in measure_pair(bound, true_image, protocols, networks, regions).items()}
+        if any(p.name == "strict" for p in protocols):
+            row |= _strict_extras(image, true_image, source, true_path, source_path, truth, face_encoder, pose_estimator)
+        rows.append(row)
+    columns = dict.fromkeys(key for row in rows for key in row)  # a pair without source has no floor: an empty cell
+    return [{key: row.get(key, float("nan")) for key in columns} for row in rows]
+
+
+def _bounds(source, true_image, networks) -> dict:  # name -> picture of the truth's size
+    found = {} if source is None or source.shape != true_image.shape else {"copy_source": source}
+    codec = networks.get(lambda _: _load_codec(), "codec")
+    height, width = true_image.shape[:2]
+    padded = np.pad(true_image, ((0, -height % 16), (0, -width % 16), (0, 0)), mode="edge")
+    pair = dict(target_image=torch.from_numpy(padded).permute(2, 0, 1) / 127.5 - 1)
+    return found | {"codec_roundtrip": codec_roundtrip(codec)([pair], [0])[0][:height, :width]}
+
+
+def _load_codec():
+    from truepose.codec import load_codec
+    from truepose.core import asset
+    return load_codec(asset("nano") / "codec")
+
+
+def _strict_extras(image, true_image, source, true_path, source_path, truth, face_encoder, pose_estimator) -> dict:
+    "Measures that our own protocol has where the data or a function for them is there."
+    out, size, surface = {}, true_image.shape[:2], truth / "surface"
+    if source is not None and source.shape == true_image.shape and all((surface / f"{p.stem}.png").exists() for p in (true_path, source_path)):
+        maps = [load_surface(truth, path.stem, size) for path in (true_path, source_path)]
+        out |= dict(zip(("strict_surface_error", "strict_surface_share"), surface_error(image, source, *maps)))
+        out["strict_truth_surface_error"] = surface_error(true_image, source, *maps)[0]
+    if face_encoder is not None: out["strict_face_cosine"] = face_cosine(face_encoder, image, true_image)
+    keypoints = truth / "keypoints" / f"{true_path.stem}.json"
+    if pose_estimator is not None and keypoints.exists():
+        asked = np.asarray(resize_keypoints(*load_keypoints(keypoints), size))
+        out |= dict(zip(("strict_pose_error", "strict_pck"), pose_error(np.asarray(pose_estimator(image)), asked)))
+    return out
+
+# %% ../nbs/42_evaluation.ipynb #992f924d
+def _kept(protocol, n: int) -> int:
+    return n if not protocol.drop_tail else n // protocol.drop_tail * protocol.drop_tail
+
+
+_SKIPPED = "fewer pairs than one batch of {tail}: this protocol drops them all"
+
+
+def _summary(protocol, rows: list, bounds: bool) -> dict:
+    out, persons = {}, [row["person"] for row in rows]
+    for method in ("", "copy_source_", "codec_roundtrip_") if bounds else ("",):
+        prefix = f"{method}{protocol.name}_"
+        mine = [{key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)} for row in rows]
+        if "lpips" in protocol.measures:
+            for row in mine[_kept(protocol, len(mine)):]: row["lpips"] = float("nan")
+        out |= summarise(mine, method, persons, tuple(dict.fromkeys(key for row in mine for key in row)))
+    if "face_cosine" in out: out["face_coverage"] = float(np.mean([not np.isnan(row["strict_face_cosine"]) for row in rows]))
+    lost = _missing(protocol, out)
+    return out | dict(absent=[{"name": name, "reason": reason} for name, reason in lost.items()])
+
+
+def _missing(protocol, found: dict) -> dict:  # measure -> why it is not there
+    lost = {}
+    for name in protocol.measures:
+        if name in found: continue
+        lost[name] = "the pictures are too small or of one colour" if name != "lpips" else _why_no_lpips(protocol)
+    if protocol.name == "strict":
+        lost |= {key: "no parsing map with that region beside the truth" for key in MEASURES if key not in found and key not in protocol.measures}
+        if "face_cosine" not in found: lost["face_cosine"] = "needs a face encoder: pass `face_encoder` to `evaluate_folders`"
+        if "pose_error" not in found: lost["pose_error"] = "needs a pose estimator (`pose_estimator` of `evaluate_folders`) and keypoints/ beside the truth"
+        if "surface_error" not in found: lost["surface_error"] = "needs rendered people: surface/ beside the truth, and the source in the pair's name"
+    return lost
+
+
+def _why_no_lpips(protocol) -> str:
+    try: load_lpips(protocol.lpips_net)
+    except Absent as e: return str(e)
+    return _SKIPPED.format(tail=protocol.drop_tail)
+
+
+def _features(networks, encoder: str, items: list, protocol, side: str, work: Path, progress: bool) -> np.ndarray:  # float32 [n, d]
+    "Features of pictures as the protocol sees them, in parts."
+    encode = networks.get(load_encoder, encoder)
+    compute = lambda part: np.concatenate([encode([_seen(path, partner, protocol, side)]) for path, partner in part])
+    return np.concatenate(list(_in_parts(work, f"{protocol.name}-{encoder}-{side}", items, compute, progress, ".npy")))
+
+
+def _seen(path: Path, partner, protocol, side: str) -> np.ndarray:
+    image = load_image(path)
+    if side == "generated": return prepare(image, image, protocol)[0]
+    other = image if partner is None else load_image(partner)
+    return prepare(other, image, protocol)[1]
+
+
+def _add_sets(out: dict, protocol, rows, pictures, true_pictures, train, work, progress):
+    "Fréchet and kernel distances and retrieval, or why they are absent."
+    networks, made = _Networks(), [(pictures[row["name"]], None) for row in rows[:_kept(protocol, len(rows))]]
+    partners = {row["truth"]: pictures[row["name"]] for row in rows}
+    true = [(true_pictures[name], path) for name, path in partners.items()]
+    others = true if protocol.reference == "truth" else [(path, None) for path in train[:_kept(protocol, len(train))]]
+    strict = protocol.name == "strict"
+    for name in (*protocol.distances, *(("clip_nano_frechet", "clip_nano_kid") if strict else ())):
+        encoder = _ENCODER_OF[name]
+        if networks.get(load_encoder, encoder) is None: reason = networks.absent[encoder]
+        elif not others and not train: reason = "needs the training pictures: give their folder as --reference (the field uses all 48,674 of train.lst)"
+        elif min(len(made), len(others)) < 2: reason = _SKIPPED.format(tail=protocol.drop_tail) if protocol.drop_tail else "needs two pictures or more"
+        else:
+            sets = [_features(networks, encoder, items, protocol, side, work, progress) for items, side in ((made, "generated"), (others, "reference"))]
+            out[name] = kernel_distance(*sets) if "kid" in name else frechet_distance(*sets)
+            out |= {f"{name}_n_generated": len(sets[0]), f"{name}_n_reference": len(sets[1])}
+            continue
+        out["absent"].append({"name": name, "reason": reason})
+    if strict: out.update(_retrieval(networks, protocol, rows, pictures, true_pictures, work, progress))
+
+
+def _retrieval(networks, protocol, rows, pictures, true_pictures, work, progress) -> dict:
+    "Recall at 1, 5 and 10 by the shipped encoder, with all true pictures as gallery."
+    names = list(true_pictures)
+    place = {name: i for i, name in enumerate(names)}
+    queries = _features(networks, "clip_nano", [(pictures[row["name"]], None) for row in rows], protocol, "generated", work, progress)
+    gallery = _features(networks, "clip_nano", [(true_pictures[name], None) for name in names], protocol, "gallery", work, progress)
+    ranks = retrieval_ranks(queries, gallery, [garment_of(row["truth"]) for row in rows], [garment_of(name) for name in names],
+                            [place.get(row["source"]) for row in rows])
+    ranks = ranks[~np.isnan(ranks)]
+    return {f"clip_nano_recall_at_{k}": float((ranks <= k).mean()) for k in (1, 5, 10)} | dict(clip_nano_gallery=len(names)) if len(ranks) else {}
+
+
+def _report(results: dict, **counts) -> dict:
+    "The first protocol at the top, all of them below, and one value per protocol side by side."
+    first = next(iter(results.values()))
+    measures = dict.fromkeys(key for result in results.values() for key, value in result.items()
+                             if isinstance(value, float) and not key.endswith(("_low95", "_high95")))
+    table = {key: {name: result[key] for name, result in results.items() if key in result} for key in measures}
+    details = {name: result | dict(settings=json.loads(json.dumps(asdict(get_protocols(name)[0])))) for name, result in results.items()}
+    return {key: value for key, value in first.items() if key != "absent"} | counts | dict(absent=first["absent"], side_by_side=table, protocols=details)
