@@ -41,7 +41,7 @@ def group_tokens(membership: torch.Tensor,  # [b, n, R] area-pooled parsing map,
     expanded = index.unsqueeze(-1).expand(-1, -1, membership.shape[-1])
     return GroupTokens(index, log_share, membership.gather(1, expanded), kept.any(1))
 
-# %% ../nbs/23_hpfa.ipynb #fee67205
+# %% ../nbs/23_hpfa.ipynb #b593bb83
 STREAMS = {"none": {}, "reference": {"all": REGIONS}, "hpfa": GROUPS}  # how TargetNet looks at the source
 
 
@@ -51,6 +51,7 @@ class FusionAttention(nn.Module):
                  heads: int,  # attention heads
                  streams: int,  # number of region groups
                  gate_init: float = 0.0,  # of every gate: 0 is silent
+                 latent_channels: int = 0,  # the values also carry the source latents; 0: they do not
                 ):
         super().__init__()
         self.heads = heads
@@ -58,15 +59,21 @@ class FusionAttention(nn.Module):
         self.to_out = nn.Linear(dim, dim, bias=False)
         self.gate = nn.Linear(dim, streams)
         nn.init.zeros_(self.gate.weight), nn.init.constant_(self.gate.bias, gate_init)
+        self.latent_value = nn.Linear(latent_channels, dim, bias=False) if latent_channels else None
+        if latent_channels: nn.init.zeros_(self.latent_value.weight)
 
     def source(self, hidden_states: torch.Tensor,  # [b, n, dim] kept by SourceNet
                groups: list,  # a `GroupTokens` per stream
+               latents: torch.Tensor = None,  # [b, n, c] source latents of the same tokens
               ) -> list:  # per stream: key and value [b, heads, s, d]
         "Keys and values of a source, projected once."
+        def of(tokens, x): return x.gather(1, tokens.index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
         pairs = []
         for tokens in groups:
-            picked = hidden_states.gather(1, tokens.index.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1]))
-            pairs.append((split_heads(self.to_k(picked), self.heads), split_heads(self.to_v(picked), self.heads)))
+            picked = of(tokens, hidden_states)
+            value = self.to_v(picked)
+            if self.latent_value is not None: value = value + self.latent_value(of(tokens, latents))
+            pairs.append((split_heads(self.to_k(picked), self.heads), split_heads(value, self.heads)))
         return pairs
 
     def forward(self, hidden_states: torch.Tensor,  # [b, n, dim] target tokens

@@ -28,7 +28,7 @@ class TruePoseOutput(BaseOutput):
     alignment: dict  # block name -> log-probabilities of the regions [b, n, R]
     looks: dict = None  # if asked for: block name -> attention of each HPFA stream [m, n, s], rows and tokens as in `SourceStates`
 
-# %% ../nbs/26_model.ipynb #6738ad61
+# %% ../nbs/26_model.ipynb #917b752a
 class TruePoseModel(ModelMixin, ConfigMixin):
     "SourceNet and TargetNet with human-parsing-guided fusion attention and CLIP-guided alignment."
     _supports_gradient_checkpointing = True
@@ -41,6 +41,7 @@ class TruePoseModel(ModelMixin, ConfigMixin):
                  parsing_input: bool = True,  # SourceNet sees the parsing map
                  region_context: bool = True,  # CAA (a)
                  alignment_bias: bool = True,  # CAA (b)
+                 latent_values: bool = True,  # HPFA's values also carry the source latents
                  input_skip: bool = True,  # a learned share of the noisy latents is added to the prediction
                  gate_init: float = 0.0,  # of HPFA's gates: 0 keeps a pretrained UNet as it is
                 ):
@@ -56,7 +57,8 @@ class TruePoseModel(ModelMixin, ConfigMixin):
         self.pose_encoder = PoseEncoder(width, tuple(pose_channels))
         self.skip_gain = zero_init(nn.Linear(self.target_net.time_embedding.linear_2.out_features, self.target_net.config.out_channels)) if input_skip else None
         keep_source_states(self.source_net)
-        add_aligned_attention(self.target_net, STREAMS[source], alignment_bias, gate_init)
+        add_aligned_attention(self.target_net, STREAMS[source], alignment_bias, gate_init,
+                              self.target_net.config.in_channels if latent_values else 0)
 
     def forward(self, noisy_latents: torch.Tensor,  # [b, c, h, w]
                 timesteps: torch.Tensor,  # [b] long
@@ -76,14 +78,15 @@ class TruePoseModel(ModelMixin, ConfigMixin):
             sample = sample + self.skip_gain(embedding)[:, :, None, None] * noisy_latents
         return TruePoseOutput(sample=sample, alignment=alignment, looks=looks)
 
-# %% ../nbs/26_model.ipynb #8cf8dc27
+# %% ../nbs/26_model.ipynb #2a50b575
 def add_aligned_attention(target_net: ConditionedUNet,
                           streams: dict,  # stream name -> its regions; empty for no look at SourceNet
                           alignment_bias: bool,
-                          gate_init: float):
+                          gate_init: float,
+                          latent_channels: int = 0):  # of the latents that the values carry
     "Gives every block of TargetNet its region context, alignment and source streams."
     for name, block in attention_blocks(target_net).items():
-        fusion = FusionAttention(block.attn1.to_q.in_features, block.attn1.heads, len(streams), gate_init) if streams else None
+        fusion = FusionAttention(block.attn1.to_q.in_features, block.attn1.heads, len(streams), gate_init, latent_channels) if streams else None
         block.attn1.processor = SelfAttention(name)
         block.attn2.processor = AlignedAttention(name, fusion, alignment_bias)
         block.attn2.processor.streams = streams
@@ -105,7 +108,7 @@ def start_from_self_attention(target_net: ConditionedUNet):
         for name in ("to_q", "to_k", "to_v"): getattr(fusion, name).load_state_dict(getattr(block.attn1, name).state_dict())
         fusion.to_out.weight.copy_(block.attn1.to_out[0].weight)
 
-# %% ../nbs/26_model.ipynb #6ee51a84
+# %% ../nbs/26_model.ipynb #58fc1cdd
 def encode_source(self: TruePoseModel,
                   latents: torch.Tensor,  # [b, c, h, w] source latents, clean
                   regions: torch.Tensor,  # [b, 13, H, W] source parsing map, one-hot
@@ -125,10 +128,11 @@ def encode_source(self: TruePoseModel,
     kept = {}
     self.source_net(latents, torch.zeros(len(latents), device=latents.device), seen, features=features,
                      cross_attention_kwargs=dict(kept=kept))
-    groups = {h * w: [group_tokens(occupancy(regions, (h, w)), names) for names in streams.values()]
-              for h, w in level_sizes(self.target_net, latents.shape[-2:])}
+    sizes = level_sizes(self.target_net, latents.shape[-2:])
+    groups = {h * w: [group_tokens(occupancy(regions, (h, w)), names) for names in streams.values()] for h, w in sizes}
+    pooled = {h * w: nn.functional.adaptive_avg_pool2d(latents, (h, w)).flatten(2).transpose(1, 2) for h, w in sizes}
     fusions = {name: block.attn2.processor.fusion for name, block in attention_blocks(self.target_net).items()}
-    pairs = {name: fusions[name].source(states, groups[states.shape[1]]) for name, states in kept.items()}
+    pairs = {name: fusions[name].source(states, groups[states.shape[1]], pooled[states.shape[1]]) for name, states in kept.items()}
     return SourceStates(context, rows, pairs, groups)
 
 
