@@ -143,9 +143,10 @@ def render_views(person: Person, size: tuple = (256, 176), mesh: DressedMesh | N
     mesh = dress(Body.load(), person.identity, person.outfit) if mesh is None else mesh
     return [render_view(person, mesh, view, size) for view in person.views]
 
-# %% ../nbs/16_people.ipynb #4eaee7af
+# %% ../nbs/16_people.ipynb #00c5432b
 _HAIR = {"long": "long {} hair", "bob": "{} hair in a bob", "short": "short {} hair", "buzz": "very short {} hair",
-         "bun": "{} hair in a bun", "ponytail": "{} hair in a ponytail"}
+         "bun": "{} hair in a bun", "ponytail": "{} hair in a ponytail",
+         "bald": "a bald head", "side part": "short {} hair with a side part", "curly": "curly {} hair"}
 
 
 def hair_words(identity: Identity) -> str: return _HAIR[identity.hair_style].format(identity.hair_name)
