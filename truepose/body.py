@@ -179,7 +179,7 @@ def sample_skin(rng) -> tuple:  # (name, colour)
     tone = tone*rng.uniform(0.95, 1.03)*(1 + np.array([0.3, -1, 0.6])*np.clip(rosy, -0.015, 0.025))
     return list(SKIN_TONES)[round(place)], np.clip(tone, 0, 1)
 
-# %% ../nbs/12_body.ipynb #44d9de95
+# %% ../nbs/12_body.ipynb #4023c140
 def sample_hair_colour(rng, skin_name: str, age: float) -> tuple:  # (name, colour)
     "Light hair on dark skin is rare; the older, the likelier grey, and before that some grey strands."
     if rng.random() < np.clip((age - 0.8)/0.2, 0, 0.75):
@@ -195,7 +195,7 @@ def sample_lip(rng, skin, woman: bool) -> np.ndarray:  # [3]
     "Natural lips, or lipstick for about half of the women."
     if woman and rng.random() < 0.5:
         lipstick = np.array([[0.70, 0.22, 0.26], [0.74, 0.36, 0.38], [0.60, 0.16, 0.26], [0.76, 0.40, 0.34]])
-        return lipstick[rng.integers(4)]*rng.uniform(0.9, 1.05)*(0.5 + 0.5*skin.mean())
+        return (0.3*skin + 0.7*lipstick[rng.integers(4)])*rng.uniform(0.9, 1.05)*(0.5 + 0.5*skin.mean())
     return skin*np.array([0.86, 0.64, 0.64])*(0.92 if not woman else 1)
 
 def sample_brow(rng, woman: bool) -> np.ndarray:  # [4] see `Identity.brow_shape`

@@ -752,7 +752,7 @@ def _cloth(row, tile, chest_print, tile_starts, print_starts, wraps, folds, u, v
     eu, ev = _slopes(folds[first + 1], fu + .1, fv + row[5])
     out[3], out[4] = strength * (du + .55 * eu), strength * (dv + .55 * ev)
 
-# %% ../nbs/15_render.ipynb #e4b69dbc
+# %% ../nbs/15_render.ipynb #617ecd2a
 @kernel
 def _mix(out, amount, r, g, b):
     out[0] += amount * (r - out[0])
@@ -808,7 +808,7 @@ def _skin(face, place, lips, face_skin, hairline, footprint, out):
             chin = under * _step((.024 - abs(x)) / .004)
             corner = _bell((abs(x) - .030) / .007) * _step((face[11] + .01 - z) / .004) * face[28]
             beard = below * max(max(face[27] * over, face[28] * max(chin, corner)), face[29] * cheek * max(under, _step((abs(x) - .028) / .005)))
-            _mix(out, face[30] * beard * (1 - min(lips * 1.5, 1.)), .8 * face[15], .8 * face[16], .8 * face[17])
+            _mix(out, face[30] * beard * (1 - min(lips * 1.5, 1.)), .62 * face[15], .58 * face[16], .6 * face[17])
         _mix(out, min(lips * 1.1, 1.), face[21], face[22], face[23])
         mouth = .75 * _bell((z - face[11] - 4 * x * x) / math.hypot(.0014, .45 * thin)) * min(lips * 1.5, 1.) * _step((.025 - abs(x)) / .002)
         _mix(out, mouth, .12 * face[12], .05 * face[13], .05 * face[14])
