@@ -9,7 +9,8 @@ __all__ = ['SIDES', 'LIMB_BONES', 'SKIN_TONES', 'HAIR_COLOURS', 'IRIS_COLOURS', 
            'face_offset', 'pick', 'sample_skin', 'sample_hair_colour', 'sample_lip', 'sample_brow', 'sample_identity',
            'torso_profile', 'rest_body', 'rotation', 'frame', 'turn_onto', 'two_bone_ik', 'Pose', 'limb_turns',
            'bone_transforms', 'skin', 'profile_at', 'hand_target', 'sample_legs', 'sample_trunk', 'sample_fingers',
-           'arm_depth', 'draw_pose', 'sample_pose', 'keypoints_3d', 'Camera', 'look_at', 'project']
+           'arm_depth', 'draw_pose', 'sample_pose', 'keypoints_3d', 'openpose_of_coco', 'posed_keypoints', 'Camera',
+           'look_at', 'project']
 
 # %% ../nbs/12_body.ipynb #4361286c
 import json
@@ -22,7 +23,7 @@ from safetensors import safe_open
 
 from .core import asset
 
-# %% ../nbs/12_body.ipynb #e4be337b
+# %% ../nbs/12_body.ipynb #f016c298
 SIDES = {"left": "L", "right": "R"}
 LIMB_BONES = {"arm": ("upperarm", "lowerarm", "wrist", "finger", "metacarpal"),
               "leg": ("upperleg", "lowerleg", "foot", "toe"),
@@ -54,6 +55,8 @@ class Body:
         self.regressors = unpack_sparse(tensors, "keypoints", self.n_vertices)
         self.faces = {k[len("faces."):]: v.astype(np.int64) for k, v in tensors.items() if k.startswith("faces.")}
         self.template_keypoints = self.regressors@self.template
+        self.joint_vertices = np.unique(self.regressors.indices)  # the few that the keypoints are made of
+        self.joint_weights, self.joint_regressors = self.weights[self.joint_vertices], self.regressors[:, self.joint_vertices]
 
     @classmethod
     @lru_cache(maxsize=1)
@@ -373,7 +376,7 @@ def profile_at(torso, height: float) -> tuple:  # (middle y, half width, half de
     "The trunk's ellipse at a height."
     return tuple(np.interp(height, torso[:, 0], torso[:, k]) for k in (1, 2, 3))
 
-# %% ../nbs/12_body.ipynb #ae76144c
+# %% ../nbs/12_body.ipynb #e89cea75
 def hand_target(body: Body, rest: RestBody, rng,
                 action: str,  # what the hand does, see `HAND_SETS`
                 side: str,  # left or right
@@ -404,7 +407,7 @@ def hand_target(body: Body, rest: RestBody, rng,
                  vector(1, 0.6 + noise(0.2), 0), vector(-0.25, -1, -0.5))
     elif action == "pocket":
         height = hip + rng.uniform(0, 0.04)
-        place = (vector(flank(height, 0.03), profile_at(rest.torso, height)[0] - 0.03, height), vector(0.8, 1, 0),
+        place = (vector(flank(height, 0.042), profile_at(rest.torso, height)[0] - 0.03, height), vector(0.8, 1, 0),
                  vector(-0.1, -0.35, -1))
     elif action == "out":
         place = shoulder + vector(0.3 + noise(0.05), -0.08, -reach*0.8), vector(0.2, 1, -0.2), vector(0.5, -0.3, -1)
@@ -436,7 +439,7 @@ def hand_target(body: Body, rest: RestBody, rng,
         place = shoulder + vector(0.15, 0.06, -0.38 + noise(0.03)), vector(0.4, 1, 0.1), vector(0, -1, -0.2)
     else:  # front: hands meet before the hips
         height = hip + 0.04 + noise(0.02)
-        place = (vector(-0.01, front(height, 0.05 + 0.045*(side == "left")), height), vector(1, 0.6, 0),
+        place = (vector(-0.01, front(height, 0.068 + 0.045*(side == "left")), height), vector(1, 0.6, 0),
                  vector(-0.5, -0.1, -0.8))
     return place[0] - heads[0], place[1], place[2]
 
@@ -544,15 +547,26 @@ def sample_pose(body: Body, rest: RestBody, rng: np.random.Generator,
         if least <= 0: break
     return best
 
-# %% ../nbs/12_body.ipynb #5268baa8
+# %% ../nbs/12_body.ipynb #c03f54c3
 COCO_TO_OPENPOSE = [0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]  # None: the neck
 
 def keypoints_3d(body: Body,
                  posed,  # [N,3] posed vertices of the body
                  ) -> np.ndarray:  # [18,3] OpenPose order
     "Joints in space."
-    coco = body.regressors@posed
+    return openpose_of_coco(body.regressors@posed)
+
+def openpose_of_coco(coco) -> np.ndarray:  # [18,3]
+    "COCO's 17 joints in the order of OpenPose, with the neck."
     return np.stack([(coco[5] + coco[6])/2 if i is None else coco[i] for i in COCO_TO_OPENPOSE]).astype(np.float32)
+
+# %% ../nbs/12_body.ipynb #25d0f423
+def posed_keypoints(body: Body, rest: RestBody,
+                    transforms,  # [bones,3,4]
+                    ) -> np.ndarray:  # [18,3] OpenPose order
+    "Joints in space, from the vertices that they are regressed from."
+    posed = skin(body.joint_weights, transforms, rest.vertices[body.joint_vertices])
+    return openpose_of_coco(body.joint_regressors@posed)
 
 # %% ../nbs/12_body.ipynb #f8342625
 @dataclass

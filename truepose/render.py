@@ -12,10 +12,10 @@ __all__ = ['KEY_TINTS', 'FILL_TINTS', 'WALL_PIXELS', 'PLACES', 'NATURAL', 'WOODS
            'table', 'sample_occluder', 'tile_pyramid', 'print_pyramid', 'band_noise', 'fold_slopes', 'noise_tiles',
            'Landmarks', 'landmarks', 'Prepared', 'painted_hair', 'prepare', 'occlusion', 'smooth_ambient',
            'centre_normals', 'shade', 'floor_shadow', 'compose', 'place_occluder', 'draw_occluder', 'read_labels',
-           'joint_visibility', 'Rendered', 'keypoints_of', 'render', 'frame_camera', 'correspondence', 'surface_map',
-           'surface_places']
+           'joint_visibility', 'Rendered', 'keypoints_of', 'render', 'frame_camera', 'correspondence', 'read_places',
+           'surface_map', 'surface_places']
 
-# %% ../nbs/15_render.ipynb #60e0eb4e
+# %% ../nbs/15_render.ipynb #6326abe2
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +25,7 @@ import numpy as np
 import scipy.ndimage
 from scipy.spatial import cKDTree
 
-from .body import Body, Camera, Identity, Pose, look_at, project
+from .body import Body, Camera, Identity, Pose, bone_transforms, look_at, posed_keypoints, project
 from .clothes import TORSO_GIRTH, DressedMesh
 from .fabric import Fabric
 
@@ -1227,7 +1227,7 @@ def joint_visibility(pixels: np.ndarray,  # [18,3] x, y, depth of the joints
         seen[j] = 2 if own.any() and (middle == -1 or (middle >= 0 and z - depth[row, column] < JOINT_RADIUS[j] * 1.3)) else 1
     return seen
 
-# %% ../nbs/15_render.ipynb #e71641e9
+# %% ../nbs/15_render.ipynb #248287f0
 @dataclass
 class Rendered:
     "A picture and what is known about it. Pixel centres lie at +0.5."
@@ -1264,7 +1264,8 @@ def keypoints_of(mesh: DressedMesh, pose: Pose, camera: Camera,
                  depth: np.ndarray, triangle: np.ndarray,  # [h,w] of a rendering
                  ) -> np.ndarray:  # [18,3]
     "OpenPose joints [18,3]: x, y, visibility, by projection and depth test."
-    pixels = np.asarray(project(camera, mesh.keypoints(pose)), np.float32)
+    joints = posed_keypoints(mesh.body, mesh.rest, bone_transforms(mesh.body, mesh.rest.heads, pose))
+    pixels = np.asarray(project(camera, joints), np.float32)
     skirts = {i for i, l in enumerate(mesh.layers) if l.piece is not None and l.piece.part == "skirt"}
     seen = joint_visibility(pixels, depth, triangle, mesh.part_of_face, mesh.layer_of_face, skirts)
     return np.concatenate([pixels[:, :2], seen[:, None]], 1).astype(np.float32)
@@ -1373,19 +1374,28 @@ def correspondence(target: Rendered, source: Rendered,
     out[rows, columns] = np.stack([x, y, seen], 1)
     return out
 
-# %% ../nbs/15_render.ipynb #c3b2409b
+# %% ../nbs/15_render.ipynb #bbe0d6b7
 SURFACE_STEP = .008  # metres per grey level
+
+
+@kernel
+def read_places(triangle, weights, faces, template, step):
+    out = np.zeros((*triangle.shape, 3), np.uint8)
+    for row in range(triangle.shape[0]):
+        for column in range(triangle.shape[1]):
+            f = triangle[row, column]
+            if f < 0: continue
+            for d in range(3):
+                place = 0.
+                for k in range(3): place += weights[row, column, k] * template[faces[f, k], d]
+                out[row, column, d] = int(min(max(128.5 + place / step, 1.), 255.))
+    return out
 
 
 def surface_map(rendered: Rendered, template: np.ndarray,  # [V,3] of the `DressedMesh`
                ) -> np.ndarray:  # uint8 [h,w,3]: 128 + place / 8 mm, x to the person's left, y to the back, z up; 0 is backdrop
     "The place of each pixel on the neutral body."
-    rows, columns = np.nonzero(rendered.triangle >= 0)
-    corners = rendered.faces[rendered.triangle[rows, columns]]
-    place = (template[corners] * rendered.barycentric[rows, columns][..., None]).sum(1)
-    out = np.zeros((*rendered.depth.shape, 3), np.uint8)
-    out[rows, columns] = np.clip(np.round(128 + place / SURFACE_STEP), 1, 255)
-    return out
+    return read_places(rendered.triangle, rendered.barycentric, rendered.faces, template, SURFACE_STEP)
 
 
 def surface_places(surface: np.ndarray,  # uint8 [...,3]
