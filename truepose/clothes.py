@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['N_SKIN', 'NECKLINES', 'FIELDS', 'SHAPERS', 'HAIR_THICKNESS', 'LOCKS', 'TORSO_RADIUS', 'TORSO_GIRTH', 'LIMB_PARTS',
-           'TROUSERS', 'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'smoothed',
+           'COLLARS', 'TROUSERS', 'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'smoothed',
            'vertex_normals', 'Points', 'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill',
            'Wardrobe', 'sleeve_coordinate', 'neck_field', 'armhole_field', 'front_gap', 'top_field', 'band_field',
            'shoe_field', 'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs', 'shape_top',
            'shape_pants', 'shape_skirt', 'shape_shoe', 'Patch', 'one_bone', 'grid_faces', 'hair_swell', 'hair_cap',
            'comb', 'hair_locks', 'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches', 'unwrapped',
-           'trunk_panel', 'sleeve_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv', 'Layer', 'DressedMesh',
-           'cloth_patch', 'compact', 'skin_patch', 'part_patch', 'skin_labels', 'faces_label', 'layer_patches',
+           'trunk_panel', 'sleeve_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv', 'open_edges',
+           'strip_faces', 'folded', 'collar_patch', 'placket_patch', 'Layer', 'DressedMesh', 'cloth_patch',
+           'piece_patches', 'compact', 'skin_patch', 'part_patch', 'skin_labels', 'faces_label', 'layer_patches',
            'joined', 'dress', 'sleeve_word', 'make_top', 'make_jacket', 'length_word', 'make_skirt', 'make_dress',
            'make_trousers', 'make_shoes', 'sample_outfit']
 
@@ -28,7 +29,7 @@ from scipy.spatial import cKDTree
 
 from .body import Body, Identity, Pose, RestBody, bone_transforms, keypoints_3d, rest_body, skin, triangles
 
-# %% ../nbs/13_clothes.ipynb #d29a9319
+# %% ../nbs/13_clothes.ipynb #228e1857
 @dataclass
 class Piece:
     "One sheet of cloth, or a pair of shoes."
@@ -43,11 +44,13 @@ class Piece:
     flare: float = 0.0  # widening towards the hem
     open: float = 0.0  # half gap of an open front, 0: closed
     shaft: float = 0.0  # height of a shoe above the ankle
+    collar: str = ""  # a key of `COLLARS`
+    placket: float = 0.0  # length of the buttoned strip below the neckline, 0: none
 
 @dataclass
 class Garment:
     "What a caption names. `fabric` is left to `truepose.fabric`."
-    kind: str  # tee, longsleeve, tank, vneck, sweater, crop, jacket, dress, skirt, a key of `TROUSERS` or shoes
+    kind: str  # a name in `TOPS`, jacket, cardigan, blazer, coat, dress, skirt, a key of `TROUSERS` or shoes
     name: str  # plain words: "v-neck t-shirt", "long skirt", "ankle boots"
     region: str  # upper, dress, coat, lower or shoes (names of `truepose.parsing.REGIONS`)
     label: int  # CIHP id: 5 upper, 6 dress, 7 coat, 9 pants, 12 skirt, 18 shoes (18 left, 19 right)
@@ -251,7 +254,7 @@ def front_gap(wardrobe: Wardrobe, z, piece: Piece) -> np.ndarray:
     "Half width of an open front, wider towards the hem."
     return piece.open*(0.45 + 0.55*np.clip((wardrobe.neck[2] - z)/0.5, 0, 1))
 
-# %% ../nbs/13_clothes.ipynb #88f0cf1e
+# %% ../nbs/13_clothes.ipynb #93e82f92
 def top_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:
     "Shirts, sweaters, jackets and the upper part of a dress."
     x, y, z = points.position.T
@@ -266,7 +269,11 @@ def top_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:
 def band_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:
     "Trousers and skirts: between waist and hem, arms excluded."
     z = points.position[:, 2]
-    return np.minimum(piece.waist - z, z - piece.hem) - 10*(points.arm > 0.2)
+    inside = np.minimum(piece.waist - z, z - piece.hem) - 10*(points.arm > 0.2)
+    if piece.open:
+        front = points.position[:, 1] < wardrobe.chest[1] - 0.02
+        inside = np.minimum(inside, np.where(front, np.abs(points.position[:, 0]) - front_gap(wardrobe, z, piece), 1))
+    return inside
 
 def shoe_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:
     "Everything below the shaft's edge, which rises towards the heel."
@@ -358,7 +365,7 @@ def drape_legs(wardrobe: Wardrobe, sheet: Sheet, vertices, heads, piece: Piece) 
         vertices[leg] += out/radius[:, None]*((wanted - radius)*np.clip((down - 0.08)/0.2, 0, 1))[:, None]
     return vertices
 
-# %% ../nbs/13_clothes.ipynb #b06e8268
+# %% ../nbs/13_clothes.ipynb #ebacaa02
 def shape_top(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) -> np.ndarray:
     "A shirt or jacket over the skin."
     vertices = 0.4*(sheet.matrix@rest.vertices) + 0.6*(sheet.on_skin@rest.vertices)
@@ -395,6 +402,9 @@ def shape_shoe(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) -
     vertices = sheet.matrix@rest.vertices
     cloth = smoothed(vertices, sheet.mean, 10) + vertex_normals(vertices, sheet.faces)*0.012
     low = cloth[:, 2].min()
+    welt = np.clip((low + 0.03 - cloth[:, 2])/0.01, 0, 1)*0.004  # the sole stands out
+    if piece.shaft > 0.03: welt = welt + 0.008*np.clip((sheet.points.position[:, 2] - wardrobe.ankle + 0.02)/0.03, 0, 1)
+    cloth = cloth + vertex_normals(cloth, sheet.faces)*[1, 1, 0]*welt[:, None]
     cloth[:, 2] = np.where(cloth[:, 2] < low + 0.02, low - 0.006, cloth[:, 2])
     return cloth
 
@@ -653,6 +663,70 @@ def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece = 
             uv[part == number] = sleeve_panel(wardrobe, corners[part == number], end)
     return uv.astype(np.float32)
 
+# %% ../nbs/13_clothes.ipynb #3bfae697
+def open_edges(faces) -> np.ndarray:  # [e,2] directed as in their face
+    "Edges that only one face uses."
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    low, high = edges.min(1).astype(np.int64), edges.max(1)
+    _, place, count = np.unique(low*(faces.max() + 1) + high, return_inverse=True, return_counts=True)
+    return edges[count[place] == 1]
+
+def strip_faces(edges, row: int, rows: int) -> np.ndarray:  # [f,3]
+    "Faces between `rows` copies of a line of `row` vertices that is given by its edges."
+    b, a = edges.T
+    quads = np.stack([a, b, b + row, a + row], 1)
+    return triangles(np.concatenate([quads + k*row for k in range(rows - 1)]))
+
+def folded(patch: Patch, depth: float = 0.004) -> Patch:  # depth in metres
+    "Fold all open edges inwards."
+    used, edges = np.unique(border := open_edges(patch.faces), return_inverse=True)
+    inner = patch.vertices[used] - vertex_normals(patch.vertices, patch.faces)[used]*depth
+    n = len(patch.vertices)
+    b, a = border.T
+    inner_b, inner_a = edges.reshape(-1, 2).T + n
+    fold = triangles(np.stack([a, b, inner_b, inner_a], 1))
+    return Patch(np.concatenate([patch.vertices, inner]), np.concatenate([patch.template, patch.template[used]]),
+                 sp.vstack([patch.weights, patch.weights[used]]).tocsr(), np.concatenate([patch.faces, fold]),
+                 np.concatenate([patch.edge, patch.edge[used]]))
+
+# %% ../nbs/13_clothes.ipynb #34d914aa
+COLLARS = {  # rows of (up, outwards) in metres
+    "shirt": ((0, 0), (0.02, -0.003), (0.03, 0.003), (0.024, 0.011), (0.004, 0.018), (-0.014, 0.022)),
+    "hood": ((0, 0), (0.03, 0), (0.045, 0.03), (0.03, 0.06), (-0.03, 0.075), (-0.1, 0.06), (-0.125, 0.03))}
+
+def collar_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
+    "The collar of a top, swept along its neckline; a hood is small in front and lies on the back."
+    place = patch.template
+    near = np.abs(neck_field(wardrobe, Points(place, None, None), piece)) < (0.008 if piece.open else 0.03)
+    border = open_edges(patch.faces)
+    border = border[near[border].all(1)]
+    if piece.placket:  # the collar is open where the placket begins
+        front = (place[:, 1] < wardrobe.neck[1]) & (np.abs(place[:, 0]) < 0.012)
+        border = border[~front[border].any(1)]
+    used, edges = np.unique(border, return_inverse=True)
+    line = patch.vertices[used]
+    out = (line - line.mean(0))*[1, 1, 0]
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    share = 0.2 + 0.8*np.clip(0.5 + 0.5*out[:, 1:2], 0, 1)**1.5
+    if piece.collar == "shirt": share = 1 + 0.6*np.clip(-out[:, 1:2], 0, 1)**8  # pointed in front
+    shifts = [share*(out*outwards + [0, 0, up]) for up, outwards in COLLARS[piece.collar]]
+    faces = strip_faces(edges.reshape(-1, 2), len(used), len(shifts))
+    weights = sp.vstack([patch.weights[used]]*len(shifts)).tocsr()
+    return Patch(np.concatenate([line + shift for shift in shifts]).astype(np.float32),
+                 np.concatenate([place[used] + 0.3*shift for shift in shifts]).astype(np.float32), weights, faces,
+                 np.full(len(used)*len(shifts), 0.01))
+
+def placket_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
+    "The buttoned strip: 3 cm of the front once more, 3 mm higher."
+    x, y, z = patch.template.T
+    front = np.where(y < wardrobe.chest[1] - 0.02, 0.015 - np.abs(x), -1.0)
+    end = wardrobe.neck[2] - NECKLINES[piece.neck][1] - piece.neck_depth - piece.placket
+    inside = np.minimum(front, z - end)
+    matrix, faces = cut(patch.faces, inside)
+    raised = patch.vertices + 0.003*vertex_normals(patch.vertices, patch.faces)
+    weights = (matrix@patch.weights).tocsr()
+    return compact(Patch((matrix@raised).astype(np.float32), matrix@patch.template, weights, faces, matrix@inside))
+
 # %% ../nbs/13_clothes.ipynb #5fd8820a
 @dataclass
 class Layer:
@@ -701,7 +775,7 @@ class DressedMesh:
         "Cloth on the trunk in metres: how far hands stay off the skin."
         return max([p.offset + 0.012*p.loose for g in self.outfit for p in g.pieces if p.part != "shoe"], default=0)
 
-# %% ../nbs/13_clothes.ipynb #277b0c84
+# %% ../nbs/13_clothes.ipynb #16802f0e
 def cloth_patch(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: list) -> Patch:
     "Cut and drape one piece; `hidden_by` are the pieces worn over it."
     sheet = wardrobe.skirt if piece.part == "skirt" else wardrobe.tights
@@ -718,6 +792,15 @@ def cloth_patch(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: lis
         covered = np.max([FIELDS[p.part](wardrobe, points, p) for p in hidden_by], 0) > 0.012
         faces = faces[~covered[faces].all(1)]
     return compact(Patch(matrix@shaped, position, (matrix@sheet.weights).tocsr(), faces, matrix@inside))
+
+def piece_patches(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: list) -> list:  # of Patch
+    "A piece of clothing with its folded edges, its collar and its placket."
+    patch = cloth_patch(wardrobe, rest, piece, hidden_by)
+    if piece.part == "shoe" or not len(patch.faces): return [patch]
+    patches = [folded(patch)]
+    if piece.collar: patches.append(collar_patch(wardrobe, patch, piece))
+    if piece.placket: patches.append(folded(placket_patch(wardrobe, patch, piece), 0.003))
+    return [part for part in patches if len(part.faces)]
 
 def compact(patch: Patch) -> Patch:
     "Drop vertices that no face uses."
@@ -762,15 +845,15 @@ def faces_label(wardrobe: Wardrobe, layer: Layer, patch: Patch, part) -> np.ndar
     label = {"cloth": layer.garment.label if layer.garment else 0, "eye": 13, "lash": 13, "hair": 2}[layer.kind]
     return np.full(len(patch.faces), label, np.uint8)
 
-# %% ../nbs/13_clothes.ipynb #b0996c12
+# %% ../nbs/13_clothes.ipynb #b7882950
 def layer_patches(wardrobe: Wardrobe, identity: Identity, outfit: Outfit, rest: RestBody) -> list:
     "Pairs (Layer, Patch) of all that is drawn."
     worn = [(garment, piece) for garment in outfit for piece in garment.pieces]
     pairs = []
     for i, (garment, piece) in enumerate(worn):
         over = [p for g, p in worn[i + 1:] if g is not garment]
-        layer = Layer("shoe" if piece.part == "shoe" else "cloth", garment, piece)
-        pairs.append((layer, cloth_patch(wardrobe, rest, piece, over)))
+        kind = "shoe" if piece.part == "shoe" else "cloth"
+        pairs += [(Layer(kind, garment, piece), patch) for patch in piece_patches(wardrobe, rest, piece, over)]
     pairs.append((Layer("skin"), skin_patch(wardrobe, rest, [p for _, p in worn])))
     for side in ("left", "right"):
         for kind in ("eye", "lash"):
@@ -808,7 +891,7 @@ def dress(body: Body, identity: Identity, outfit: Outfit) -> DressedMesh:
     return DressedMesh(**parts, layers=[layer for layer, _ in pairs], rest=rest, identity=identity, outfit=outfit,
                        body=body)
 
-# %% ../nbs/13_clothes.ipynb #80ab8719
+# %% ../nbs/13_clothes.ipynb #281b9616
 def sleeve_word(sleeve: float) -> str:
     "How a caption calls a sleeve."
     if sleeve <= 0: return "sleeveless"
@@ -834,6 +917,19 @@ def make_top(rng, wardrobe: Wardrobe, kind: str) -> Garment:
         neck = str(rng.choice(["crew", "turtle"]))
         piece = Piece("top", hem - 0.01, neck=neck, sleeve=0.97, offset=0.018, loose=0.8)
         name = "turtleneck sweater" if neck == "turtle" else "sweater"
+    elif kind == "hoodie":
+        piece, name = Piece("top", hem - 0.01, sleeve=0.97, offset=0.016, loose=0.8, collar="hood"), "hoodie"
+    elif kind == "polo":
+        placket = rng.uniform(0.1, 0.16)
+        piece, name = Piece("top", hem, sleeve=short, collar="shirt", placket=placket), "polo shirt"
+    elif kind == "shirt":
+        sleeve = float(rng.choice([short, 0.97, 0.97]))
+        piece = Piece("top", hem - 0.02, sleeve=sleeve, offset=0.01, loose=0.6, collar="shirt", placket=1.0)
+        name = f"{sleeve_word(sleeve)} collared shirt"
+    elif kind == "blouse":
+        sleeve = float(rng.choice([0.5, 0.95]))
+        neck, placket = str(rng.choice(["v", "scoop"])), 1.0
+        piece, name = Piece("top", hem, neck=neck, sleeve=sleeve, offset=0.011, loose=0.95, placket=placket), "blouse"
     else:
         sleeve = float(rng.choice([-1, 0, short, 0.97]))
         piece = Piece("top", wardrobe.waist + 0.03, neck="strap" if sleeve < 0 else "scoop", sleeve=sleeve, loose=0.3)
@@ -841,12 +937,22 @@ def make_top(rng, wardrobe: Wardrobe, kind: str) -> Garment:
     return Garment(kind, name, "upper", 5, [piece])
 
 def make_jacket(rng, wardrobe: Wardrobe) -> Garment:
-    "An open jacket."
+    "An open jacket, cardigan, blazer or coat."
+    kind, gap = str(rng.choice(["jacket", "cardigan", "blazer", "coat"])), rng.uniform(0.05, 0.09)
     hem = wardrobe.hip + float(rng.choice([0.06, 0, -0.04]))
-    piece = Piece("top", hem, sleeve=0.99, offset=0.024, loose=0.75, open=rng.uniform(0.05, 0.09))
-    return Garment("jacket", "open jacket", "coat", 7, [piece])
+    piece = Piece("top", hem, sleeve=0.99, offset=0.024, loose=0.75, open=gap)
+    if kind == "cardigan": piece = Piece("top", hem, neck="v", sleeve=0.99, offset=0.02, loose=0.6, open=gap)
+    if kind == "blazer":
+        piece = Piece("top", hem, neck="v", sleeve=0.99, offset=0.022, loose=0.6, open=gap, collar="shirt")
+    pieces = [piece]
+    if kind == "coat":
+        top = Piece("top", wardrobe.waist - 0.04, sleeve=0.99, offset=0.024, loose=0.3, open=gap, collar="shirt")
+        tail = Piece("skirt", wardrobe.knee + rng.uniform(-0.1, 0.2), waist=wardrobe.waist + 0.03, flare=0.25,
+                     offset=0.034, open=1.4*gap)
+        pieces = [tail, top]
+    return Garment(kind, f"open {kind}", "coat", 7, pieces)
 
-# %% ../nbs/13_clothes.ipynb #397217c7
+# %% ../nbs/13_clothes.ipynb #22b1ac54
 def length_word(wardrobe: Wardrobe, hem: float) -> str:
     "short, knee-length or long."
     return "short" if hem > wardrobe.knee + 0.08 else "long" if hem < wardrobe.knee - 0.06 else "knee-length"
@@ -858,13 +964,13 @@ def make_skirt(rng, wardrobe: Wardrobe) -> Garment:
     return Garment("skirt", f"{length_word(wardrobe, hem)} skirt", "lower", 12, [piece])
 
 def make_dress(rng, wardrobe: Wardrobe) -> Garment:
-    "Top and skirt of one fabric; they overlap by 3 cm at the waist."
+    "Top and skirt of one fabric; they overlap by 7 cm at the waist, the skirt outside."
     sleeve = float(rng.choice([-1, 0, 0.22, 0.5, 0.95]))
     hem = wardrobe.knee + rng.uniform(-0.25, 0.2)
     necks = ["strap"] if sleeve < 0 else ["scoop", "v", "crew"] + ["wide"]*(sleeve > 0)
     neck = str(rng.choice(necks))
-    top = Piece("top", wardrobe.waist - 0.015, neck=neck, neck_depth=0.03*(neck == "v"), sleeve=sleeve, loose=0.1)
-    skirt = Piece("skirt", hem, waist=wardrobe.waist + 0.015, flare=rng.uniform(0, 0.6), offset=0.008)
+    top = Piece("top", wardrobe.waist - 0.04, neck=neck, neck_depth=0.03*(neck == "v"), sleeve=sleeve, loose=0.1)
+    skirt = Piece("skirt", hem, waist=wardrobe.waist + 0.03, flare=rng.uniform(0, 0.6), offset=0.012)
     return Garment("dress", f"{sleeve_word(sleeve)} {length_word(wardrobe, hem)} dress", "dress", 6, [skirt, top])
 
 TROUSERS = {"jeans": (0.01, 0.25, 0.0, "jeans"), "trousers": (-0.02, 0.8, 0.0, "trousers"),
@@ -885,9 +991,9 @@ def make_shoes(rng, wardrobe: Wardrobe, woman: bool, bare_legs: bool) -> Garment
     name = str(rng.choice(list(kinds)))
     return Garment("shoes", name, "shoes", 18, [Piece("shoe", shaft=kinds[name], offset=0.012)])
 
-# %% ../nbs/13_clothes.ipynb #3852ed86
-TOPS = {"woman": ["tee", "longsleeve", "tank", "vneck", "sweater", "crop"],
-        "man": ["tee", "tee", "longsleeve", "vneck", "sweater"]}
+# %% ../nbs/13_clothes.ipynb #40b29a25
+TOPS = {"woman": ["tee", "longsleeve", "tank", "vneck", "sweater", "crop", "hoodie", "polo", "shirt", "blouse"],
+        "man": ["tee", "tee", "longsleeve", "tank", "vneck", "sweater", "hoodie", "polo", "shirt", "shirt"]}
 
 def sample_outfit(rng: np.random.Generator, identity: Identity,
                   sample_fabric=None,  # function (rng, garment) -> fabric; None leaves the slots empty
@@ -896,11 +1002,14 @@ def sample_outfit(rng: np.random.Generator, identity: Identity,
     wardrobe, woman = Wardrobe.load(), identity.sex == "woman"
     if woman and rng.random() < 0.3: garments = [make_dress(rng, wardrobe)]
     else:
-        upper = make_top(rng, wardrobe, str(rng.choice(TOPS[identity.sex])))
+        falling = identity.hair_style in ("long", "bob")  # such hair would go through a hood
+        kinds = [kind for kind in TOPS[identity.sex] if kind != "hoodie" or not falling]
+        upper = make_top(rng, wardrobe, str(rng.choice(kinds)))
         if woman and rng.random() < 0.35: lower = make_skirt(rng, wardrobe)
         else: lower = make_trousers(rng, wardrobe, str(rng.choice([k for k in TROUSERS if woman or k != "leggings"])))
         garments = [lower, upper]
-        if upper.kind != "sweater" and rng.random() < 0.3: garments.append(make_jacket(rng, wardrobe))
+        thin = upper.kind != "sweater" and not upper.pieces[0].collar
+        if thin and rng.random() < 0.3: garments.append(make_jacket(rng, wardrobe))
     bare = garments[0].kind in ("dress", "skirt", "shorts")
     outfit = Outfit([make_shoes(rng, wardrobe, woman, bare), *garments])
     for garment in outfit:

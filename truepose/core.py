@@ -7,8 +7,9 @@ __all__ = ['InputError', 'package_dir', 'repo_root', 'data_dir', 'runs_dir', 're
            'atomic_write', 'write_json', 'read_json', 'seed_everything', 'best_dtype', 'autocast', 'versions',
            'git_state', 'cpu_name', 'device_info', 'manifest']
 
-# %% ../nbs/00_core.ipynb #e16c7aec
+# %% ../nbs/00_core.ipynb #73e3229d
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -117,11 +118,24 @@ def seed_everything(seed: int):  # non-negative
     torch.manual_seed(seed)
     return torch.Generator().manual_seed(seed)
 
-# %% ../nbs/00_core.ipynb #221ca129
+# %% ../nbs/00_core.ipynb #5721aede
+@functools.cache
 def _cpu_has_bf16() -> bool:
     import torch
-    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private names: absent means no
-    return any(getattr(torch.cpu, name, lambda: False)() for name in tests)
+    def has(name): return getattr(torch.cpu, name, lambda: False)()  # private names: absent means no
+    if has("_is_amx_tile_supported"): return True
+    return has("_is_avx512_bf16_supported") and _seconds_of_product(torch.bfloat16) < .8 * _seconds_of_product(torch.float32)
+
+
+def _seconds_of_product(dtype, size: int = 512, times: int = 5) -> float:
+    import torch
+    x, seconds = torch.ones(size, size, dtype=dtype), []
+    x @ x  # the first one also chooses the kernel
+    for _ in range(times):
+        begun = time.perf_counter()
+        x @ x
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds)
 
 
 def best_dtype(device="cpu"):  # `cpu`, `cuda` or a torch.device
