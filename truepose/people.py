@@ -31,14 +31,17 @@ from .parsing import REGIONS, to_regions
 from .pose import save_keypoints
 from .render import Backdrop, Light, Rendered, frame_camera, render, sample_backdrop, sample_light, surface_map
 
-# %% ../nbs/16_people.ipynb #cb175bfe
-_CLOTH = {"jeans": ("denim",), "shoes": ("plain",), "leggings": ("plain", "melange"),
-          "trousers": {"plain": 6, "melange": 1, "vstripe": 1, "plaid": 1, "check": 1},
+# %% ../nbs/16_people.ipynb #82f2ccc4
+_CALM = {"plain": 6, "melange": 1, "vstripe": 1, "plaid": 1, "check": 1, "windowpane": 1, "herringbone": 1,
+         "houndstooth": 1}
+_LIVELY = {"plain": 4, "hstripe": 2, "vstripe": 1, "dstripe": 1, "check": 1, "plaid": 1, "dots": 2, "motif": 1,
+           "floral": 3, "zigzag": 1, "tiedye": 1, "leopard": .4}
+_KNIT = {"plain": 3, "hstripe": 2, "rib": 2, "cable": 2, "argyle": 1.5, "zigzag": 1, "melange": 2, "block": 1}
+_CLOTH = {"jeans": ("denim",), "shoes": ("plain",), "leggings": {"plain": 4, "melange": 1, "tiedye": 1, "leopard": .5},
+          "trousers": {**_CALM, "camouflage": 1}, "sweater": _KNIT, "dress": _LIVELY,
           "wide": {"plain": 3, "vstripe": 1, "plaid": 1, "floral": 1, "dots": 1},
-          "shorts": {"plain": 3, "denim": 3, "plaid": 1, "floral": 1, "check": 1},
-          "jacket": {"plain": 5, "denim": 2, "melange": 1, "plaid": 1, "check": 1},
-          "skirt": {"plain": 4, "hstripe": 1, "vstripe": 1, "check": 1, "plaid": 2, "dots": 2, "floral": 2, "denim": 1},
-          "dress": {"plain": 4, "hstripe": 2, "vstripe": 1, "check": 1, "plaid": 1, "dots": 2, "floral": 3}}
+          "shorts": {"plain": 3, "denim": 3, "plaid": 1, "floral": 1, "check": 1, "camouflage": 1},
+          "jacket": {**_CALM, "denim": 2, "camouflage": .5}, "skirt": {**_LIVELY, "denim": 1, "houndstooth": 1}}
 
 
 def fabric_for(rng: np.random.Generator, garment: Garment) -> Fabric:
