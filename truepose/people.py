@@ -31,7 +31,7 @@ from .parsing import REGIONS, to_regions
 from .pose import save_keypoints
 from .render import Backdrop, Light, Rendered, frame_camera, render, sample_backdrop, sample_light, surface_map
 
-# %% ../nbs/16_people.ipynb #82f2ccc4
+# %% ../nbs/16_people.ipynb #c3b94dc7
 _CALM = {"plain": 6, "melange": 1, "vstripe": 1, "plaid": 1, "check": 1, "windowpane": 1, "herringbone": 1,
          "houndstooth": 1}
 _LIVELY = {"plain": 4, "hstripe": 2, "vstripe": 1, "dstripe": 1, "check": 1, "plaid": 1, "dots": 2, "motif": 1,
@@ -41,7 +41,9 @@ _CLOTH = {"jeans": ("denim",), "shoes": ("plain",), "leggings": {"plain": 4, "me
           "trousers": {**_CALM, "camouflage": 1}, "sweater": _KNIT, "dress": _LIVELY,
           "wide": {"plain": 3, "vstripe": 1, "plaid": 1, "floral": 1, "dots": 1},
           "shorts": {"plain": 3, "denim": 3, "plaid": 1, "floral": 1, "check": 1, "camouflage": 1},
-          "jacket": {**_CALM, "denim": 2, "camouflage": .5}, "skirt": {**_LIVELY, "denim": 1, "houndstooth": 1}}
+          "jacket": {**_CALM, "denim": 2, "camouflage": .5}, "blazer": _CALM, "coat": _CALM, "cardigan": _KNIT,
+          "polo": {"plain": 3, "hstripe": 2, "melange": 1, "rib": 1, "argyle": 1},
+          "shirt": {**_CALM, "denim": 1, "floral": 1, "dots": 1}, "blouse": _LIVELY, "skirt": {**_LIVELY, "denim": 1, "houndstooth": 1}}
 
 
 def fabric_for(rng: np.random.Generator, garment: Garment) -> Fabric:
