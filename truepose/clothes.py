@@ -616,7 +616,7 @@ def folded(patch: Patch, depth: float = 0.004) -> Patch:  # depth in metres
                  sp.vstack([patch.weights, patch.weights[used]]).tocsr(), np.concatenate([patch.faces, fold]),
                  np.concatenate([patch.edge, patch.edge[used]]))
 
-# %% ../nbs/13_clothes.ipynb #5502e4f3
+# %% ../nbs/13_clothes.ipynb #b51ae7e4
 COLLARS = {  # rows of (up, outwards) in metres
     "shirt": ((0, 0), (0.02, -0.003), (0.03, 0.003), (0.024, 0.011), (0.004, 0.018), (-0.014, 0.022)),
     "hood": ((0, 0), (0.03, 0), (0.045, 0.03), (0.03, 0.06), (-0.03, 0.075), (-0.1, 0.06), (-0.125, 0.03))}
@@ -651,8 +651,8 @@ def placket_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     inside = np.minimum(front, z - end)
     matrix, faces = cut(patch.faces, inside)
     raised = patch.vertices + 0.003*vertex_normals(patch.vertices, patch.faces)
-    return compact(Patch((matrix@raised).astype(np.float32), matrix@patch.template, (matrix@patch.weights).tocsr(), faces,
-                         matrix@inside))
+    weights = (matrix@patch.weights).tocsr()
+    return compact(Patch((matrix@raised).astype(np.float32), matrix@patch.template, weights, faces, matrix@inside))
 
 # %% ../nbs/13_clothes.ipynb #5fd8820a
 @dataclass
@@ -818,7 +818,7 @@ def dress(body: Body, identity: Identity, outfit: Outfit) -> DressedMesh:
     return DressedMesh(**parts, layers=[layer for layer, _ in pairs], rest=rest, identity=identity, outfit=outfit,
                        body=body)
 
-# %% ../nbs/13_clothes.ipynb #02b3a0a1
+# %% ../nbs/13_clothes.ipynb #3809f369
 def sleeve_word(sleeve: float) -> str:
     "How a caption calls a sleeve."
     if sleeve <= 0: return "sleeveless"
@@ -847,7 +847,8 @@ def make_top(rng, wardrobe: Wardrobe, kind: str) -> Garment:
     elif kind == "hoodie":
         piece, name = Piece("top", hem - 0.01, sleeve=0.97, offset=0.016, loose=0.8, collar="hood"), "hoodie"
     elif kind == "polo":
-        piece, name = Piece("top", hem, sleeve=short, loose=0.5, collar="shirt", placket=rng.uniform(0.1, 0.16)), "polo shirt"
+        placket = rng.uniform(0.1, 0.16)
+        piece, name = Piece("top", hem, sleeve=short, collar="shirt", placket=placket), "polo shirt"
     elif kind == "shirt":
         sleeve = float(rng.choice([short, 0.97, 0.97]))
         piece = Piece("top", hem - 0.02, sleeve=sleeve, offset=0.01, loose=0.6, collar="shirt", placket=1.0)
@@ -868,12 +869,13 @@ def make_jacket(rng, wardrobe: Wardrobe) -> Garment:
     hem = wardrobe.hip + float(rng.choice([0.06, 0, -0.04]))
     piece = Piece("top", hem, sleeve=0.99, offset=0.024, loose=0.75, open=gap)
     if kind == "cardigan": piece = Piece("top", hem, neck="v", sleeve=0.99, offset=0.02, loose=0.6, open=gap)
-    if kind == "blazer": piece = Piece("top", hem, neck="v", sleeve=0.99, offset=0.022, loose=0.6, open=gap, collar="shirt")
+    if kind == "blazer":
+        piece = Piece("top", hem, neck="v", sleeve=0.99, offset=0.022, loose=0.6, open=gap, collar="shirt")
     pieces = [piece]
     if kind == "coat":
         top = Piece("top", wardrobe.waist - 0.04, sleeve=0.99, offset=0.024, loose=0.3, open=gap, collar="shirt")
-        tail = Piece("skirt", wardrobe.knee + rng.uniform(-0.1, 0.2), waist=wardrobe.waist + 0.03, flare=0.25, offset=0.034,
-                     open=1.4*gap)
+        tail = Piece("skirt", wardrobe.knee + rng.uniform(-0.1, 0.2), waist=wardrobe.waist + 0.03, flare=0.25,
+                     offset=0.034, open=1.4*gap)
         pieces = [tail, top]
     return Garment(kind, f"open {kind}", "coat", 7, pieces)
 
@@ -916,7 +918,7 @@ def make_shoes(rng, wardrobe: Wardrobe, woman: bool, bare_legs: bool) -> Garment
     name = str(rng.choice(list(kinds)))
     return Garment("shoes", name, "shoes", 18, [Piece("shoe", shaft=kinds[name], offset=0.012)])
 
-# %% ../nbs/13_clothes.ipynb #e3b5e658
+# %% ../nbs/13_clothes.ipynb #64f3d7d7
 TOPS = {"woman": ["tee", "longsleeve", "tank", "vneck", "sweater", "crop", "hoodie", "polo", "shirt", "blouse"],
         "man": ["tee", "tee", "longsleeve", "tank", "vneck", "sweater", "hoodie", "polo", "shirt", "shirt"]}
 
@@ -928,11 +930,13 @@ def sample_outfit(rng: np.random.Generator, identity: Identity,
     if woman and rng.random() < 0.3: garments = [make_dress(rng, wardrobe)]
     else:
         falling = identity.hair_style in ("long", "bob")  # such hair would go through a hood
-        upper = make_top(rng, wardrobe, str(rng.choice([k for k in TOPS[identity.sex] if k != "hoodie" or not falling])))
+        kinds = [kind for kind in TOPS[identity.sex] if kind != "hoodie" or not falling]
+        upper = make_top(rng, wardrobe, str(rng.choice(kinds)))
         if woman and rng.random() < 0.35: lower = make_skirt(rng, wardrobe)
         else: lower = make_trousers(rng, wardrobe, str(rng.choice([k for k in TROUSERS if woman or k != "leggings"])))
         garments = [lower, upper]
-        if upper.kind not in ("sweater", "hoodie") and not upper.pieces[0].collar and rng.random() < 0.3: garments.append(make_jacket(rng, wardrobe))
+        thin = upper.kind != "sweater" and not upper.pieces[0].collar
+        if thin and rng.random() < 0.3: garments.append(make_jacket(rng, wardrobe))
     bare = garments[0].kind in ("dress", "skirt", "shorts")
     outfit = Outfit([make_shoes(rng, wardrobe, woman, bare), *garments])
     for garment in outfit:
