@@ -818,7 +818,7 @@ def dress(body: Body, identity: Identity, outfit: Outfit) -> DressedMesh:
     return DressedMesh(**parts, layers=[layer for layer, _ in pairs], rest=rest, identity=identity, outfit=outfit,
                        body=body)
 
-# %% ../nbs/13_clothes.ipynb #3809f369
+# %% ../nbs/13_clothes.ipynb #e314ec3f
 def sleeve_word(sleeve: float) -> str:
     "How a caption calls a sleeve."
     if sleeve <= 0: return "sleeveless"
@@ -852,7 +852,7 @@ def make_top(rng, wardrobe: Wardrobe, kind: str) -> Garment:
     elif kind == "shirt":
         sleeve = float(rng.choice([short, 0.97, 0.97]))
         piece = Piece("top", hem - 0.02, sleeve=sleeve, offset=0.01, loose=0.6, collar="shirt", placket=1.0)
-        name = f"{sleeve_word(sleeve)} shirt with buttons"
+        name = f"{sleeve_word(sleeve)} collared shirt"
     elif kind == "blouse":
         sleeve = float(rng.choice([0.5, 0.95]))
         neck, placket = str(rng.choice(["v", "scoop"])), 1.0
