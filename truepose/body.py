@@ -6,11 +6,11 @@
 __all__ = ['SIDES', 'LIMB_BONES', 'SKIN_TONES', 'HAIR_COLOURS', 'IRIS_COLOURS', 'HAIR_STYLES', 'FACIAL_HAIR', 'REACH', 'LEANINGS',
            'FORWARD', 'POSES', 'WILD_POSES', 'HAND_SETS', 'RAISED', 'LEGS', 'STANCES', 'LEANS', 'COCO_TO_OPENPOSE',
            'RestBody', 'Body', 'unpack_sparse', 'triangles', 'Identity', 'attribute_directions', 'mixed_body',
-           'face_offset', 'pick', 'sample_skin', 'sample_hair_colour', 'sample_lip', 'sample_brow', 'sample_identity',
-           'torso_profile', 'rest_body', 'rotation', 'frame', 'turn_onto', 'two_bone_ik', 'Pose', 'limb_turns',
-           'bone_transforms', 'skin', 'profile_at', 'hand_target', 'sample_legs', 'sample_trunk', 'sample_fingers',
-           'arm_depth', 'draw_pose', 'sample_pose', 'keypoints_3d', 'openpose_of_coco', 'posed_keypoints', 'Camera',
-           'look_at', 'project']
+           'face_offset', 'pick', 'sample_skin', 'sample_hair_colour', 'sample_iris', 'sample_lip', 'sample_brow',
+           'sample_identity', 'torso_profile', 'rest_body', 'rotation', 'frame', 'turn_onto', 'two_bone_ik', 'Pose',
+           'limb_turns', 'bone_transforms', 'skin', 'profile_at', 'hand_target', 'sample_legs', 'sample_trunk',
+           'sample_fingers', 'arm_depth', 'draw_pose', 'sample_pose', 'keypoints_3d', 'openpose_of_coco',
+           'posed_keypoints', 'Camera', 'look_at', 'project']
 
 # %% ../nbs/12_body.ipynb #4361286c
 import json
@@ -89,13 +89,14 @@ def triangles(quads) -> np.ndarray:  # [2n,3]
     "Split quads [n,4] into triangles."
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
-# %% ../nbs/12_body.ipynb #2892fd85
+# %% ../nbs/12_body.ipynb #1d006318
 SKIN_TONES = {"pale": (242, 211, 192), "light": (234, 194, 167), "medium": (222, 174, 141), "tan": (198, 146, 110),
               "brown": (162, 109, 78), "dark brown": (124, 80, 57), "dark": (88, 56, 42)}
 HAIR_COLOURS = {"black": (26, 22, 21), "dark brown": (52, 36, 27), "brown": (88, 58, 38), "light brown": (132, 94, 60),
                 "blonde": (190, 152, 98), "red": (140, 66, 36), "grey": (138, 136, 133),
                 "platinum blonde": (216, 196, 156)}
-IRIS_COLOURS = [(64, 38, 20), (89, 64, 31), (51, 102, 140), (77, 107, 64), (31, 20, 15)]
+IRIS_COLOURS = {"dark brown": (31, 20, 15), "brown": (64, 38, 20), "hazel": (89, 64, 31), "green": (77, 107, 64),
+                "blue": (51, 102, 140)}
 HAIR_STYLES = {  # style -> share among women, among men
     "bald": (0, 0.1), "buzz": (0.02, 0.15), "short": (0.09, 0.32), "side part": (0.05, 0.28), "curly": (0.1, 0.1),
     "bob": (0.2, 0.02), "long": (0.3, 0.02), "ponytail": (0.13, 0.01), "bun": (0.11, 0)}
@@ -182,7 +183,7 @@ def sample_skin(rng) -> tuple:  # (name, colour)
     tone = tone*rng.uniform(0.95, 1.03)*(1 + np.array([0.3, -1, 0.6])*np.clip(rosy, -0.015, 0.025))
     return list(SKIN_TONES)[round(place)], np.clip(tone, 0, 1)
 
-# %% ../nbs/12_body.ipynb #4023c140
+# %% ../nbs/12_body.ipynb #dee6f8c6
 def sample_hair_colour(rng, skin_name: str, age: float) -> tuple:  # (name, colour)
     "Light hair on dark skin is rare; the older, the likelier grey, and before that some grey strands."
     if rng.random() < np.clip((age - 0.8)/0.2, 0, 0.75):
@@ -193,6 +194,12 @@ def sample_hair_colour(rng, skin_name: str, age: float) -> tuple:  # (name, colo
     name, colour = pick(rng, {name: HAIR_COLOURS[name] for name in allowed})
     fade = 0.4*np.clip((age - 0.8)/0.2, 0, 1)*rng.random()
     return name, colour*(1 - fade) + fade*0.5
+
+def sample_iris(rng, skin_name: str) -> np.ndarray:  # [3]
+    "Blue and green eyes are common with pale and light skin only."
+    pale, dark = skin_name in ("pale", "light"), skin_name in ("brown", "dark brown", "dark")
+    chance = [0.1, 0.25, 0.2, 0.15, 0.3] if pale else [0.6, 0.39, 0.01, 0, 0] if dark else [0.3, 0.4, 0.2, 0.05, 0.05]
+    return np.array(list(IRIS_COLOURS.values())[rng.choice(5, p=chance)])/255
 
 def sample_lip(rng, skin, woman: bool) -> np.ndarray:  # [3]
     "Natural lips, or lipstick for about half of the women."
@@ -207,7 +214,7 @@ def sample_brow(rng, woman: bool) -> np.ndarray:  # [4] see `Identity.brow_shape
     return np.array([thick, rng.uniform(-0.0015, 0.003), rng.uniform(0.2, 1.2) if woman else rng.uniform(-0.3, 0.6),
                      rng.uniform(0.9, 1.12)])
 
-# %% ../nbs/12_body.ipynb #bf3b8549
+# %% ../nbs/12_body.ipynb #e48a096d
 def sample_identity(body: Body, rng: np.random.Generator) -> Identity:
     "A new adult."
     woman = bool(rng.random() < 0.55)
@@ -223,7 +230,7 @@ def sample_identity(body: Body, rng: np.random.Generator) -> Identity:
         age=float(attributes["age"]), weight=float(attributes["weight"]), skin=tone, skin_name=skin_name, hair=hair,
         hair_name=hair_name, hair_style=str(rng.choice(list(HAIR_STYLES), p=shares/shares.sum())),
         brow=np.minimum(hair*0.75, 0.42), brow_shape=sample_brow(rng, woman),
-        iris=np.array(IRIS_COLOURS[rng.integers(5)])/255, lip=np.clip(sample_lip(rng, tone, woman), 0, 1),
+        iris=sample_iris(rng, skin_name), lip=np.clip(sample_lip(rng, tone, woman), 0, 1),
         facial_hair="none" if woman else str(rng.choice(list(FACIAL_HAIR), p=beards/beards.sum())),
         seed=int(rng.integers(1 << 31)))
 

@@ -991,7 +991,7 @@ def make_shoes(rng, wardrobe: Wardrobe, woman: bool, bare_legs: bool) -> Garment
     name = str(rng.choice(list(kinds)))
     return Garment("shoes", name, "shoes", 18, [Piece("shoe", shaft=kinds[name], offset=0.012)])
 
-# %% ../nbs/13_clothes.ipynb #40b29a25
+# %% ../nbs/13_clothes.ipynb #04250c87
 TOPS = {"woman": ["tee", "longsleeve", "tank", "vneck", "sweater", "crop", "hoodie", "polo", "shirt", "blouse"],
         "man": ["tee", "tee", "longsleeve", "tank", "vneck", "sweater", "hoodie", "polo", "shirt", "shirt"]}
 
@@ -1002,7 +1002,7 @@ def sample_outfit(rng: np.random.Generator, identity: Identity,
     wardrobe, woman = Wardrobe.load(), identity.sex == "woman"
     if woman and rng.random() < 0.3: garments = [make_dress(rng, wardrobe)]
     else:
-        falling = identity.hair_style in ("long", "bob")  # such hair would go through a hood
+        falling = identity.hair_style in ("long", "bob", "ponytail")  # such hair would go through a hood
         kinds = [kind for kind in TOPS[identity.sex] if kind != "hoodie" or not falling]
         upper = make_top(rng, wardrobe, str(rng.choice(kinds)))
         if woman and rng.random() < 0.35: lower = make_skirt(rng, wardrobe)

@@ -6,10 +6,10 @@
 __all__ = ['SPLITS', 'VIEWS', 'FACE', 'ARM_LIMIT', 'FINE_STEP', 'fabric_for', 'View', 'sample_yaw', 'sample_views', 'Person',
            'make_person', 'outfit_hashes', 'identity_hash', 'fault', 'Shot', 'take_shot', 'render_views', 'hair_words',
            'person_words', 'with_article', 'region_captions', 'captions', 'person_pairs', 'fine_map', 'places_of',
-           'match_places', 'stored_correspondence', 'depth_picture', 'pair_difficulty', 'write_person',
+           'place_slopes', 'match_places', 'stored_correspondence', 'depth_picture', 'pair_difficulty', 'write_person',
            'generator_hashes', 'content_hash', 'write_people', 'people_dataset']
 
-# %% ../nbs/16_people.ipynb #97fdd30d
+# %% ../nbs/16_people.ipynb #e3654716
 import csv
 import hashlib
 import io
@@ -25,16 +25,16 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 from scipy.spatial import cKDTree
-from .body import POSES, Body, Identity, Pose, arm_depth, bone_transforms, sample_identity, sample_pose
+from .body import POSES, WILD_POSES, Body, Identity, Pose, arm_depth, bone_transforms, sample_identity, sample_pose
 from .clothes import DressedMesh, Garment, Outfit, dress, sample_outfit
 from .core import InputError, atomic_write, data_dir, manifest, package_dir, read_json, write_json
 from .fabric import Fabric, colour_name, describe, fabric_hash, sample_fabric
 from .parsing import REGIONS, to_regions
 from .pose import save_keypoints
 from .render import (SURFACE_STEP, Backdrop, Light, Rendered, correspondence, frame_camera, render, sample_backdrop, sample_light,
-                             surface_map)
+                             sample_occluder, surface_map)
 
-# %% ../nbs/16_people.ipynb #0d8d3253
+# %% ../nbs/16_people.ipynb #50a3bbb6
 _CALM = {"plain": 6, "melange": 1, "vstripe": 1, "plaid": 1, "check": 1, "windowpane": 1, "herringbone": 1,
          "houndstooth": 1}
 _LIVELY = {"plain": 4, "hstripe": 2, "vstripe": 1, "dstripe": 1, "check": 1, "plaid": 1, "dots": 2, "motif": 1,
@@ -46,14 +46,15 @@ _CLOTH = {"jeans": ("denim",), "shoes": ("plain",), "leggings": {"plain": 4, "me
           "shorts": {"plain": 3, "denim": 3, "plaid": 1, "floral": 1, "check": 1, "camouflage": 1},
           "jacket": {**_CALM, "denim": 2, "camouflage": .5}, "blazer": _CALM, "coat": _CALM, "cardigan": _KNIT,
           "polo": {"plain": 3, "hstripe": 2, "melange": 1, "rib": 1, "argyle": 1},
-          "shirt": {**_CALM, "denim": 1, "floral": 1, "dots": 1}, "blouse": _LIVELY, "skirt": {**_LIVELY, "denim": 1, "houndstooth": 1}}
+          "shirt": {**_CALM, "denim": 1, "floral": 1, "dots": 1}, "blouse": _LIVELY,
+          "skirt": {**_LIVELY, "denim": 1, "houndstooth": 1}}
 
 
 def fabric_for(rng: np.random.Generator, garment: Garment) -> Fabric:
     "A cloth that such a garment is made of."
     return sample_fabric(rng, _CLOTH.get(garment.kind))
 
-# %% ../nbs/16_people.ipynb #7796686e
+# %% ../nbs/16_people.ipynb #4671995b
 SPLITS = ("train", "val", "test", "wild")  # the place in this list is part of the seed
 VIEWS = ("front", "three-quarter left", "three-quarter right", "side", "back", "random")
 _POSE_CHANCE = {"crossed": 0.6, "hand at head": 0.6}  # others 1: these hide the pattern or the mouth
@@ -69,7 +70,8 @@ class View:
     shown: float  # share of the height in the picture, from the top
     margin: float  # free border, share of the picture
     pose: str  # kind of pose
-    seed: int  # of the pose
+    seed: int  # of the pose and of what stands in front
+    behind: bool = False  # whether something stands in front
 
     @property
     def words(self) -> str:
@@ -90,20 +92,22 @@ def sample_yaw(rng: np.random.Generator, kind: str) -> float:  # degrees in -180
     return angle * {"three-quarter left": 1, "three-quarter right": -1}.get(kind, side)
 
 
-def sample_views(rng: np.random.Generator, count: int) -> list:  # of View
+def sample_views(rng: np.random.Generator, count: int, wild: bool = False) -> list:  # of View
     "Directions, crops and poses of a person's pictures."
     kinds = [VIEWS[i % len(VIEWS)] for i in range(count)]
     crops = ["half" if i % 2 else "full" for i in range(count)]  # front full, left half, right full, side half, ...
     if rng.random() < 0.5: crops = ["full" if crop == "half" else "half" for crop in crops]
-    chance = np.array([_POSE_CHANCE.get(name, 1) for name in POSES])
+    poses = POSES + WILD_POSES if wild else POSES
+    chance = np.array([len(POSES) / len(WILD_POSES) if name in WILD_POSES else _POSE_CHANCE.get(name, 1) for name in poses])
     views = []
     for kind, crop in zip(kinds, crops):
         shown = rng.uniform(0.42, 0.58) if crop == "half" else 1.0
         views.append(View(kind, crop, round(sample_yaw(rng, kind), 1), round(rng.uniform(-2, 7), 1), round(shown, 3),
-                          round(rng.uniform(0.02, 0.05), 3), str(rng.choice(POSES, p=chance / chance.sum())), int(rng.integers(2**31))))
+                          round(rng.uniform(0.02, 0.05), 3), str(rng.choice(poses, p=chance / chance.sum())), int(rng.integers(2**31)),
+                          wild and rng.random() < 1 / 3))
     return views
 
-# %% ../nbs/16_people.ipynb #b4552552
+# %% ../nbs/16_people.ipynb #4cfb07ab
 @dataclass
 class Person:
     "Everything about a person and their pictures, before any geometry is built."
@@ -121,7 +125,8 @@ def make_person(seed: int, split: str, index: int, views: int = 6) -> Person:
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     identity = sample_identity(Body.load(), rng)
     outfit = sample_outfit(rng, identity, fabric_for)
-    return Person(f"p{index:06d}", identity, outfit, sample_light(rng), sample_backdrop(rng), sample_views(rng, views))
+    wild = split == "wild"
+    return Person(f"p{index:06d}", identity, outfit, sample_light(rng, wild), sample_backdrop(rng, wild), sample_views(rng, views, wild))
 
 
 def outfit_hashes(outfit: Outfit) -> set:  # of 16 hex digits
@@ -152,13 +157,14 @@ def fault(parsing: np.ndarray,  # [h, w] CIHP ids
     if view.crop == "half" and abs(view.yaw) < 62 and (parsing == FACE).mean() <= 0.01: return "face hidden"
     return ""
 
-# %% ../nbs/16_people.ipynb #4e87aaf6
+# %% ../nbs/16_people.ipynb #9ccb8f88
 @dataclass
 class Shot:
     "A picture, the pose it was taken in, and why earlier draws were thrown out."
     rendered: Rendered
     pose: Pose
     thrown_out: list  # of faults; the last one belongs to the picture itself where four draws were not enough
+    behind: str = ""  # what stands in front: a key of `OCCLUDERS`, or nothing
 
 
 def take_shot(person: Person, mesh: DressedMesh, view: View, size: tuple) -> Shot:
@@ -169,12 +175,13 @@ def take_shot(person: Person, mesh: DressedMesh, view: View, size: tuple) -> Sho
         pose = sample_pose(mesh.body, mesh.rest, rng, view.pose if attempt < 2 else "stand", mesh.thickness())
         posed = mesh.posed(pose)
         camera = frame_camera(posed, math.radians(view.yaw), math.radians(view.pitch), size, view.shown, view.margin)
-        rendered = render(mesh, pose, camera, person.light, person.backdrop, posed=posed)
+        thing = sample_occluder(rng) if view.behind else None
+        rendered = render(mesh, pose, camera, person.light, person.backdrop, posed=posed, occluder=thing)
         depth = arm_depth(mesh.body, mesh.rest, bone_transforms(mesh.body, mesh.rest.heads, pose))
         reason = fault(rendered.parsing, view, depth)
         if not reason: break
         thrown_out.append(reason)
-    return Shot(rendered, pose, thrown_out)
+    return Shot(rendered, pose, thrown_out, thing.name if thing else "")
 
 
 def render_views(person: Person, size: tuple = (256, 176), mesh: DressedMesh | None = None) -> list:  # of Rendered
@@ -182,10 +189,14 @@ def render_views(person: Person, size: tuple = (256, 176), mesh: DressedMesh | N
     mesh = dress(Body.load(), person.identity, person.outfit) if mesh is None else mesh
     return [take_shot(person, mesh, view, size).rendered for view in person.views]
 
-# %% ../nbs/16_people.ipynb #00c5432b
+# %% ../nbs/16_people.ipynb #ceace6a2
 _HAIR = {"long": "long {} hair", "bob": "{} hair in a bob", "short": "short {} hair", "buzz": "very short {} hair",
          "bun": "{} hair in a bun", "ponytail": "{} hair in a ponytail",
          "bald": "a bald head", "side part": "short {} hair with a side part", "curly": "curly {} hair"}
+
+
+_PLACE = {"brick wall": "before a brick wall", "park": "in a park", "street": "in a street", "shelves": "before shelves",
+          "room": "in a room", "seaside": "by the sea", "street at dusk": "in a street at dusk"}
 
 
 def hair_words(identity: Identity) -> str: return _HAIR[identity.hair_style].format(identity.hair_name)
@@ -207,13 +218,17 @@ def region_captions(person: Person) -> dict:  # region -> words, whether seen or
     "What each region of a person looks like."
     identity, skin = person.identity, f"{person.identity.skin_name} skin"
     beard = " with a beard" if identity.beard else ""
-    words = {"background": f"{colour_name(person.backdrop.colour)} backdrop", "hair": hair_words(identity),
+    place = person.backdrop.place
+    backdrop = f"{colour_name(person.backdrop.colour)} backdrop" if place == "studio" else place
+    words = {"background": backdrop, "hair": hair_words(identity),
              "face": f"face of {person_words(identity)}{beard}, {skin}", "torso": f"neck and chest, {skin}"}
     words |= {region: f"{region.replace('_', ' ')}, {skin}" for region in ("left_arm", "right_arm", "left_leg", "right_leg")}
     return words | {garment.region: describe(garment.fabric, garment.name) for garment in person.outfit}
 
 
-def captions(person: Person, view: View, parsing: np.ndarray) -> dict:  # {"caption": str, "regions": {region: str}}
+def captions(person: Person, view: View, parsing: np.ndarray,
+             behind: str = "",  # what stands in front
+            ) -> dict:  # {"caption": str, "regions": {region: str}}
     "Words for a picture and its visible regions (0.1 % of the pixels or more)."
     share = np.bincount(to_regions(parsing).numpy().ravel(), minlength=len(REGIONS)) / parsing.size
     words = {region: text for region, text in region_captions(person).items() if share[REGIONS.index(region)] >= 0.001}
@@ -221,7 +236,8 @@ def captions(person: Person, view: View, parsing: np.ndarray) -> dict:  # {"capt
     wearing = ", ".join(worn[:-1]) + " and " + worn[-1] if len(worn) > 1 else "".join(worn)
     hair = f" with {words['hair']}" if "hair" in words else ""
     length = "half length" if view.crop == "half" else "full length"
-    return {"caption": f"{person_words(person.identity)}{hair} wearing {wearing}, {view.words}, {length}", "regions": words}
+    where = [view.words, length, _PLACE.get(person.backdrop.place, ""), f"behind a {behind}" if behind else ""]
+    return {"caption": ", ".join(filter(None, [f"{person_words(person.identity)}{hair} wearing {wearing}", *where])), "regions": words}
 
 # %% ../nbs/16_people.ipynb #c4229cbb
 def person_pairs(person: Person, seed: int, split: str, index: int, per_person: int = 4) -> list:  # of (name, name)
@@ -257,24 +273,34 @@ def places_of(surface: np.ndarray, fine: np.ndarray) -> np.ndarray:  # float32 [
     places = (surface.astype(np.float32) - 128) * SURFACE_STEP + (fine.astype(np.float32) - 16) * FINE_STEP
     return np.where((surface == 0).all(-1, keepdims=True), np.nan, places).astype(np.float32)
 
-# %% ../nbs/16_people.ipynb #84cd45f0
+# %% ../nbs/16_people.ipynb #c2974524
+def place_slopes(places: np.ndarray,  # [h, w, 3] as from `places_of`
+                 labels: np.ndarray,  # [h, w]
+                 axis: int,  # 0 down, 1 to the right
+                ) -> np.ndarray:  # [h, w, 3] metres per pixel; 0 where no neighbour belongs to the same surface
+    "Mean step to the two neighbours, of those with the same label and less than 4 cm away."
+    step = np.diff(places, axis=axis)
+    same = (np.diff(labels.astype(int), axis=axis) == 0) & (np.linalg.norm(step, axis=-1) < 0.04)
+    after, before = ([(k, 1 - k) if a == axis else (0, 0) for a in range(3)] for k in (0, 1))
+    step, same = np.where(same[..., None], step, 0), same[..., None]
+    return (np.pad(step, after) + np.pad(step, before)) / np.maximum(np.pad(same, after) + 1 * np.pad(same, before), 1)
+
+# %% ../nbs/16_people.ipynb #45fce6e9
 def match_places(target: np.ndarray, source: np.ndarray,  # [h, w, 3] as from `places_of`
                  target_labels: np.ndarray, source_labels: np.ndarray,  # [h, w]
                 ) -> np.ndarray:  # float32 [h, w, 3]: x, y in the source in pixels (centres at +0.5), 1 where visible in both
     "Where every pixel of the target is in the source, by place and label."
     out = np.zeros((*target.shape[:2], 3), np.float32)
-    dy, dx = (np.gradient(source, axis=axis) for axis in (0, 1))
-    sound = np.isfinite(dx).all(-1) & np.isfinite(dy).all(-1)
+    dy, dx = (place_slopes(source, source_labels, axis) for axis in (0, 1))
     for label in np.intersect1d(target_labels[target_labels > 0], source_labels[source_labels > 0]):
-        at, there = np.argwhere(target_labels == label), np.argwhere((source_labels == label) & sound)
-        if not len(there): continue
+        at, there = np.argwhere(target_labels == label), np.argwhere(source_labels == label)
         rows, columns = there[cKDTree(source[tuple(there.T)]).query(target[tuple(at.T)])[1]].T
         axes = np.stack([dx[rows, columns], dy[rows, columns]], -1)  # [n, 3, 2] metres per pixel
         gap = target[tuple(at.T)] - source[rows, columns]
         square = axes.transpose(0, 2, 1) @ axes + 1e-9 * np.eye(2)
         step = np.linalg.solve(square, axes.transpose(0, 2, 1) @ gap[..., None])
         rest = np.linalg.norm(gap - (axes @ step)[..., 0], axis=1)
-        seen = (np.abs(step[..., 0]) <= 0.75).all(1) & (rest < 0.006) & (np.linalg.norm(axes, axis=1).max(1) < 0.04)
+        seen = (np.abs(step[..., 0]) <= 0.75).all(1) & (rest < 0.006)
         out[tuple(at.T)] = np.stack([columns + 0.5 + step[:, 0, 0], rows + 0.5 + step[:, 1, 0], seen], 1)
     return out
 
@@ -307,7 +333,7 @@ def pair_difficulty(source: Shot, target: Shot, views: tuple,  # `View` of the s
     return {"view_change": round(turn, 1), "pose_change": round(float(np.linalg.norm(joints[0] - joints[1], axis=1).mean()), 4),
             "shown": round(shown, 4), "difficulty": word}
 
-# %% ../nbs/16_people.ipynb #5778e2ec
+# %% ../nbs/16_people.ipynb #e4ac940b
 def _save(path: Path, content: bytes) -> str:  # SHA-256
     with atomic_write(path) as temporary: temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
@@ -337,8 +363,9 @@ def write_person(out: Path, seed: int, split: str, index: int, size: tuple, view
         path = out / "keypoints" / f"{name}.json"
         save_keypoints(path, rendered.keypoints, size)
         files[f"keypoints/{name}.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append({"name": name, **shared, **captions(person, view, rendered.parsing),
-                     "view": {**asdict(view), "words": view.words}, "thrown_out": shot.thrown_out})
+        rows.append({"name": name, **shared, **captions(person, view, rendered.parsing, shot.behind),
+                     "place": person.backdrop.place, "view": {**asdict(view), "words": view.words}, "behind": shot.behind,
+                     "thrown_out": shot.thrown_out})
     pairs, tags = person_pairs(person, seed, split, index), []
     if split != "train":
         for pair in pairs:
@@ -444,8 +471,8 @@ def _in_parallel(arguments, count, workers):
             if value is None: os.environ.pop(key)
             else: os.environ[key] = value
 
-# %% ../nbs/16_people.ipynb #19213959
-def people_dataset(split: str = "train",  # train, val or test
+# %% ../nbs/16_people.ipynb #057722c5
+def people_dataset(split: str = "train",  # train, val, test or wild
                    count: int = 1600,  # persons
                    seed: int = 0,
                    size: tuple = (256, 176),  # (height, width)

@@ -752,7 +752,7 @@ def _cloth(row, tile, chest_print, tile_starts, print_starts, wraps, folds, u, v
     eu, ev = _slopes(folds[first + 1], fu + .1, fv + row[5])
     out[3], out[4] = strength * (du + .55 * eu), strength * (dv + .55 * ev)
 
-# %% ../nbs/15_render.ipynb #617ecd2a
+# %% ../nbs/15_render.ipynb #d55fe63c
 @kernel
 def _mix(out, amount, r, g, b):
     out[0] += amount * (r - out[0])
@@ -813,8 +813,7 @@ def _skin(face, place, lips, face_skin, hairline, footprint, out):
         mouth = .75 * _bell((z - face[11] - 4 * x * x) / math.hypot(.0014, .45 * thin)) * min(lips * 1.5, 1.) * _step((.025 - abs(x)) / .002)
         _mix(out, mouth, .12 * face[12], .05 * face[13], .05 * face[14])
     if hairline > -.5:
-        fuzz = .004 * math.sin(900 * x) * math.sin(800 * y + 700 * z)  # single hairs at the edge
-        _mix(out, .85 * _step((hairline - .001 + fuzz) / .0035), .7 * face[15], .7 * face[16], .7 * face[17])
+        _mix(out, .85 * _step((hairline - .001) / math.hypot(.005, footprint)), .7 * face[15], .7 * face[16], .7 * face[17])
 
 
 @kernel
