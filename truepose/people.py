@@ -252,7 +252,7 @@ def person_pairs(person: Person, seed: int, split: str, index: int, per_person: 
         pairs = sorted(kept)
     return [(f"{person.name}_{i}", f"{person.name}_{j}") for i, j in pairs]
 
-# %% ../nbs/16_people.ipynb #3e79fadd
+# %% ../nbs/16_people.ipynb #f4818466
 FINE_STEP = SURFACE_STEP / 32  # metres
 
 
@@ -264,7 +264,7 @@ def fine_map(rendered: Rendered, template: np.ndarray,  # [V, 3] of the `Dressed
     place = (template[corners] * rendered.barycentric[person][..., None]).sum(1)
     rest = place - (surface_map(rendered, template)[person].astype(np.float32) - 128) * SURFACE_STEP
     out = np.zeros((*person.shape, 3), np.uint8)
-    out[person] = np.clip(np.round(16 + rest / FINE_STEP), 1, 32)
+    out[person] = np.clip(np.round(16 + rest / FINE_STEP), 1, 255)
     return out
 
 
