@@ -125,7 +125,7 @@ def test_generate_writes_a_picture_that_repeats(inputs, tiny):
 
 def test_people_refuses(tmp_path):
     refused("people", words=("--out", "--verify"))
-    refused("people", "--out", tmp_path/"a", "--split", "dev", words=("dev", "train, val or test"))
+    refused("people", "--out", tmp_path/"a", "--split", "dev", words=("dev", "train, val, test or wild"))
     refused("people", "--out", tmp_path/"a", "--size", 100, words=("100", "256"))
     refused("people", "--verify", tmp_path/"gone", words=("gone", "not a folder"))
     assert not (tmp_path/"a").exists()

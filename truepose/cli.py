@@ -45,7 +45,7 @@ def main():
     "Entry point of the `truepose` script."
     app()
 
-# %% ../nbs/60_cli.ipynb #a6a32372
+# %% ../nbs/60_cli.ipynb #9975ebce
 def picture_size(height: int) -> tuple:  # (height, width)
     "The frame of that height: 256 is 256x176."
     if height < 64 or height % 64: raise InputError(f"--size {height}: give the height in pixels as a multiple of 64, e.g. 256 or 128")
@@ -53,7 +53,7 @@ def picture_size(height: int) -> tuple:  # (height, width)
 
 
 @command
-def people(split: Annotated[str, typer.Option(help="train, val or test: disjoint in persons and garments")] = "test",
+def people(split: Annotated[str, typer.Option(help="train, val, test or wild: disjoint in persons and garments")] = "test",
            count: Annotated[int, typer.Option(help="how many persons", min=1)] = 64,
            seed: Annotated[int, typer.Option(help="another seed, other persons", min=0)] = 0,
            size: Annotated[int, typer.Option(help="height in pixels; 256 is 256x176")] = 256,
@@ -65,7 +65,7 @@ def people(split: Annotated[str, typer.Option(help="train, val or test: disjoint
     if verify is not None:
         typer.echo(f"{verify}: all {verify_folder(verify)} files are as its manifest says")
         return
-    if split not in ("train", "val", "test"): raise InputError(f"--split {split!r} is unknown: choose train, val or test")
+    if split not in ("train", "val", "test", "wild"): raise InputError(f"--split {split!r} is unknown: choose train, val, test or wild")
     frame = picture_size(size)
     if out.is_file(): raise InputError(f"--out {out}: is a file; name a folder")
     import os

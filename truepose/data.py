@@ -6,9 +6,10 @@
 __all__ = ['IMAGE_ENDINGS', 'load_image', 'load_person', 'load_surface', 'PeopleDataset', 'read_pairs', 'PairDataset',
            'read_attributes']
 
-# %% ../nbs/17_data.ipynb #4f02f57f
+# %% ../nbs/17_data.ipynb #1f0112bc
 import contextlib
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -55,7 +56,7 @@ def load_person(folder: Path, image_path: Path, size: tuple, label_set: str) -> 
     regions = to_regions(load_parsing(parsing_path, label_set, size), label_set).to(torch.uint8).numpy()
     return load_image(image_path, size), regions, resize_keypoints(keypoints, from_size, size)
 
-# %% ../nbs/17_data.ipynb #a6e277d6
+# %% ../nbs/17_data.ipynb #d06d5d5f
 def load_surface(folder: Path, name: str, size: tuple) -> np.ndarray:  # uint8 [h, w, 3], see `surface_map`
     "The surface map of a rendered picture: the place at each pixel's centre."
     path = folder / "surface" / f"{name}.png"
@@ -75,31 +76,44 @@ def _fingerprint(folder: Path, size: tuple, label_set: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_cache(path: Path):
+def _read_cache(path: Path, keys: tuple):
     try:
-        with np.load(path, allow_pickle=False) as saved: return {key: saved[key] for key in ("images", "regions", "keypoints", *({"surface"} & set(saved)))}
+        with np.load(path, allow_pickle=False) as saved: return {key: saved[key] for key in keys}
     except (OSError, ValueError, KeyError): return None
 
 
+def _write_cache(path: Path, stale: str, arrays: dict):
+    with contextlib.suppress(OSError):  # a read-only folder: no cache then
+        for old in path.parent.glob(stale): old.unlink()
+        with atomic_write(path) as temporary: np.savez(temporary, **arrays)
+
+
+def _load_surfaces(folder: Path, names: list, size: tuple, label_set: str) -> np.ndarray:
+    cache = folder / "cache" / f"surface-{size[0]}x{size[1]}-{_fingerprint(folder, size, label_set)}.npz"
+    found = _read_cache(cache, ("surface",))
+    if found is not None: return found["surface"]
+    surface = np.empty((len(names), *size, 3), np.uint8)
+    def load(i): surface[i] = load_surface(folder, names[i], size)
+    with ThreadPoolExecutor(os.cpu_count()) as pool: list(pool.map(load, range(len(names))))
+    _write_cache(cache, f"surface-{size[0]}x{size[1]}-*.npz", {"surface": surface})
+    return surface
+
+
 def _load_all(folder: Path, paths: list, size: tuple, label_set: str) -> dict:
-    "Stacked images, regions, keypoints and, for rendered people, surface maps; from the cache if it is of these very files."
+    "Stacked images, regions and keypoints; from the cache if it is of these very files."
     cache = folder / "cache" / f"{size[0]}x{size[1]}-{_fingerprint(folder, size, label_set)}.npz"
-    arrays = _read_cache(cache)
+    arrays = _read_cache(cache, ("images", "regions", "keypoints"))
     if arrays is not None: return arrays
     n = len(paths)
     arrays = dict(images=np.empty((n, *size, 3), np.uint8), regions=np.empty((n, *size), np.uint8), keypoints=np.empty((n, 18, 3), np.float32))
-    if (folder / "surface").is_dir(): arrays["surface"] = np.empty((n, *size, 3), np.uint8)
     def load(i):
         parts = load_person(folder, paths[i], size, label_set)
-        if "surface" in arrays: parts = *parts, load_surface(folder, paths[i].stem, size)
         for array, part in zip(arrays.values(), parts): array[i] = part
     with ThreadPoolExecutor(os.cpu_count()) as pool: list(pool.map(load, range(len(paths))))
-    with contextlib.suppress(OSError):  # a read-only folder: no cache then
-        for old in cache.parent.glob(f"{size[0]}x{size[1]}-*.npz"): old.unlink()
-        with atomic_write(cache) as temporary: np.savez(temporary, **arrays)
+    _write_cache(cache, f"{size[0]}x{size[1]}-*.npz", arrays)
     return arrays
 
-# %% ../nbs/17_data.ipynb #b02922a9
+# %% ../nbs/17_data.ipynb #e7b3a8b8
 class PeopleDataset(torch.utils.data.Dataset):
     "All pictures of a folder with regions and keypoints, in memory as bytes."
     def __init__(self,
@@ -118,7 +132,13 @@ class PeopleDataset(torch.utils.data.Dataset):
         if len(self.index) < len(self.names): raise InputError(f"{self.folder / 'images'}: two pictures share a name; keep one ending per name")
         arrays = _load_all(self.folder, paths, self.size, label_set)
         self.images, self.regions, self.keypoints = arrays["images"], arrays["regions"], arrays["keypoints"]
-        self.surface = arrays.get("surface")  # uint8 [n, h, w, 3], None where the folder has none
+        self.label_set = label_set
+
+    @functools.cached_property
+    def surface(self):  # uint8 [n, h, w, 3]; None where the folder has none
+        "Surface maps of all pictures, read when first asked for: they are as large as the pictures."
+        if not (self.folder / "surface").is_dir(): return None
+        return _load_surfaces(self.folder, self.names, self.size, self.label_set)
 
     def __len__(self): return len(self.names) * (1 + self.flip)
 
