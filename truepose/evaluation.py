@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SAVE_EVERY', 'pair_seed', 'copy_source', 'codec_roundtrip', 'to_labels', 'truepose', 'write_rows', 'read_rows',
-           'evaluate_method', 'evaluate', 'metrics_of', 'fingerprint', 'match_names', 'measure_pair',
+           'evaluate_method', 'evaluate', 'metrics_of', 'drawn_pairs', 'fingerprint', 'match_names', 'measure_pair',
            'evaluate_folders']
 
-# %% ../nbs/43_evaluation.ipynb #c9aebfeb
+# %% ../nbs/43_evaluation.ipynb #bb129c42
 import csv
 import functools
 import hashlib
@@ -24,7 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from .core import InputError, atomic_write, autocast, package_dir, read_json, write_json
-from .data import IMAGE_ENDINGS, load_image, load_surface
+from .data import IMAGE_ENDINGS, PairDataset, PeopleDataset, load_image, load_surface, read_pairs
 from .features import (Absent, face_cosine, frechet_distance, kernel_distance, load_encoder, load_lpips, lpips_distance, pose_error,
                                retrieval_ranks, surface_error)
 from .metrics import ABSENT, MEASURES, REGION_GROUPS, pair_measures, region_mask, summarise
@@ -176,6 +176,17 @@ def metrics_of(rows: list,  # of `evaluate`
         seconds = [row["seconds"] for row in mine if not np.isnan(row["seconds"])]
         if seconds: out[f"{method}_seconds_per_image"] = float(np.median(seconds))
     return out | dict(n_persons=len({row["person"] for row in rows}), absent=ABSENT)
+
+# %% ../nbs/43_evaluation.ipynb #385b32ad
+def drawn_pairs(folder: str | Path,  # rendered people, with pairs.csv
+                size: tuple,  # (height, width)
+                n: int,  # pairs; all if there are fewer
+                seed: int,
+               ) -> PairDataset:
+    "Some pairs of a folder, in the order of its list."
+    pairs = read_pairs(Path(folder) / "pairs.csv")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(pairs))[:n])
+    return PairDataset(PeopleDataset(folder, size), [pairs[i] for i in chosen])
 
 # %% ../nbs/43_evaluation.ipynb #9f3985f3
 _GENERATING = ("codec", "clip", "unet", "hpfa", "caa", "pose_encoder", "model", "pipeline", "pose", "parsing", "data", "config")

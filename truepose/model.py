@@ -28,7 +28,7 @@ class TruePoseOutput(BaseOutput):
     alignment: dict  # block name -> log-probabilities of the regions [b, n, R]
     looks: dict = None  # if asked for: block name -> attention of each HPFA stream [m, n, s], rows and tokens as in `SourceStates`
 
-# %% ../nbs/26_model.ipynb #917b752a
+# %% ../nbs/26_model.ipynb #8fae134d
 class TruePoseModel(ModelMixin, ConfigMixin):
     "SourceNet and TargetNet with human-parsing-guided fusion attention and CLIP-guided alignment."
     _supports_gradient_checkpointing = True
@@ -41,7 +41,7 @@ class TruePoseModel(ModelMixin, ConfigMixin):
                  parsing_input: bool = True,  # SourceNet sees the parsing map
                  region_context: bool = True,  # CAA (a)
                  alignment_bias: bool = True,  # CAA (b)
-                 latent_values: bool = True,  # HPFA's values also carry the source latents
+                 latent_values: bool = False,  # HPFA's values also carry the source latents
                  input_skip: bool = True,  # a learned share of the noisy latents is added to the prediction
                  gate_init: float = 0.0,  # of HPFA's gates: 0 keeps a pretrained UNet as it is
                 ):
@@ -138,7 +138,7 @@ def encode_source(self: TruePoseModel,
 
 TruePoseModel.encode_source = encode_source  # a method, written down where the text explains it
 
-# %% ../nbs/26_model.ipynb #88d30f2f
+# %% ../nbs/26_model.ipynb #1679ee16
 def model_from_preset(preset: str | Preset,  # name or `Preset`
                       **options,  # arguments of `TruePoseModel`: the ablations
                      ) -> TruePoseModel:
@@ -146,7 +146,7 @@ def model_from_preset(preset: str | Preset,  # name or `Preset`
     preset = get_preset(preset) if isinstance(preset, str) else preset
     unet = preset.unet | dict(in_channels=preset.latent_channels, out_channels=preset.latent_channels)
     return TruePoseModel(unet=unet, embed_dim=preset.clip.get("embed_dim", preset.unet["cross_attention_dim"]),
-                         pose_channels=preset.pose_channels, **(dict(gate_init=1.0) | options))
+                         pose_channels=preset.pose_channels, **(dict(gate_init=1.0, latent_values=True) | options))
 
 
 def model_from_unet(unet: UNet2DConditionModel,  # pretrained

@@ -6,7 +6,7 @@
 __all__ = ['RESIZES', 'PROTOCOLS', 'resize', 'Protocol', 'get_protocols', 'prepare', 'score_pair', 'canonical_name', 'split_pair',
            'person_of', 'garment_of']
 
-# %% ../nbs/42_protocols.ipynb #22f7b31b
+# %% ../nbs/42_protocols.ipynb #c5e5476e
 import re
 from dataclasses import asdict, dataclass
 
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from .core import InputError
+from .deepfashion import ShopName
 from .metrics import psnr, ssim, ssim_256, ssim_51
 
 # %% ../nbs/42_protocols.ipynb #44d321f2
@@ -128,28 +129,29 @@ def score_pair(generated: np.ndarray,  # uint8 [h, w, 3]
     functions = dict(ssim=ssim, ssim_51=ssim_51, psnr_db=psnr, ssim_256=lambda a, b: ssim_256(a, b, protocol.sigma))
     return {name: functions[name](generated, truth) for name in protocol.measures if name in functions}
 
-# %% ../nbs/42_protocols.ipynb #b54e1681
+# %% ../nbs/42_protocols.ipynb #acd2004b
 _FASHION = re.compile(r"(?:deep)?(?:fashion)?(?<![A-Z])(WOMEN|MEN)[/_]?([A-Za-z_]+?)[/_]?id_?(\d{8})[/_]?(\d{2})_(\d)_?([a-z]+?)(?=$|[^a-z])")
 _SEPARATORS = ("___", "_2_", "_to_", "__")
 
 
-def _fashion_names(name: str) -> list:  # canonical forms of the DeepFashion names in it, in order
-    return [f"fashion{m[1]}{m[2].strip('_')}id{m[3]}{m[4]}_{m[5]}{m[6]}" for m in _FASHION.finditer(name)]
+def _shop_names(name: str) -> list:  # of `ShopName`: the DeepFashion names in it, in order
+    return [ShopName(m[1], m[2].strip("_"), m[3], m[4], m[5] + m[6]) for m in _FASHION.finditer(name)]
 
 
 def canonical_name(name: str,  # file name without folders of the machine, with or without ending
                   ) -> str:
     "One spelling for one picture."
     name = re.sub(r"\.(png|jpe?g|webp)$", "", name, flags=re.I)
-    return (_fashion_names(name) or [name])[0]
+    found = _shop_names(name)
+    return found[0].name if found else name
 
-# %% ../nbs/42_protocols.ipynb #eb8d04b8
+# %% ../nbs/42_protocols.ipynb #5fef88ef
 def split_pair(name: str,  # of a generated picture, without ending
                known,  # canonical names of the true pictures
               ) -> tuple:  # (source or None, target), canonical; target is None if no true picture fits
     "Which source and target a generated picture is of."
     plain = re.sub(r"_vis$", "", name)
-    found = _fashion_names(name)
+    found = [shop.name for shop in _shop_names(name)]
     if found: return (None if len(found) == 1 else found[0]), (found[-1] if found[-1] in known else None)
     if name in known: return None, name
     if plain in known: return None, plain
@@ -158,15 +160,14 @@ def split_pair(name: str,  # of a generated picture, without ending
     whole = [cut for cut in cuts if cut[0] in known and cut[1] in known] or [(None, target) for _, target in cuts if target in known]
     return whole[0] if whole else (None, None)
 
-# %% ../nbs/42_protocols.ipynb #58520262
+# %% ../nbs/42_protocols.ipynb #4fdcf77b
 def person_of(name: str,  # of a picture or a pair
              ) -> str:
     "The person (DeepFashion: the item) in a name."
-    found = _fashion_names(name)
-    return found[0].rsplit("_", 1)[0][:-2] if found else name.split("_")[0]
+    return garment_of(name)[:-2] if _shop_names(name) else garment_of(name)
 
 
 def garment_of(name: str) -> str:
     "The outfit in a picture's name: with DeepFashion item and colour, else the person."
-    found = _fashion_names(name)
-    return found[0].rsplit("_", 1)[0] if found else name.split("_")[0]
+    found = _shop_names(name)
+    return found[0].name.rsplit("_", 1)[0] if found else name.split("_")[0]
