@@ -12,7 +12,7 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from PIL import Image
 from .caa import SourceStates
@@ -43,7 +43,7 @@ def branch_states(states: SourceStates,  # of b sources
     if "full" not in branches: return SourceStates(context)
     first = branches.index("full") * b
     rows = None if len(branches) == 1 else torch.arange(first, first + b, device=context.device)
-    return SourceStates(context, rows, states.pairs, states.groups)
+    return replace(states, context=context, rows=rows)
 
 # %% ../nbs/27_pipeline.ipynb #524ddd8b
 def as_image_batch(images,  # PIL image, uint8 [h, w, 3], float [3, h, w] or [b, 3, h, w] in [-1, 1], or a list of them
@@ -109,7 +109,7 @@ class TruePosePipeline(DiffusionPipeline):
         if len(regions) != len(images): raise InputError(f"source_parsing: {len(regions)} maps for {len(images)} source images")
         with autocast(self.device):
             embeddings, present = embed_regions(self.clip, images, regions)
-            return self.model.encode_source(encode(self.codec, images).float(), one_hot(regions), embeddings.float(), present)
+            return self.model.encode_source(encode(self.codec, images).float(), one_hot(regions), embeddings.float(), present, picture=images)
 
     @torch.no_grad()
     def __call__(self, source_image=None,  # PIL, uint8 [h, w, 3], float [b, 3, h, w] in [-1, 1], or a list

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
            'stop_flag', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint', 'encode_people', 'cached_people',
-           'latent_places', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight', 'correspondence_loss',
-           'person_share', 'TransferObjective', 'clean_prediction', 'errors_by_timestep', 'preview']
+           'body_places', 'source_goals', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight',
+           'correspondence_loss', 'person_share', 'TransferObjective', 'clean_prediction', 'errors_by_timestep',
+           'preview']
 
 # %% ../nbs/30_training.ipynb #f80e4bb2
 import contextlib
@@ -27,11 +28,14 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list
 from diffusers.training_utils import EMAModel, compute_snr
 from safetensors.torch import load_file, save_file
+from scipy.spatial import cKDTree
 from torch import nn
 from .caa import SourceStates, alignment_loss
 from .clip import embed_regions
 from .codec import decode, encode
 from .core import InputError, atomic_write, autocast, best_dtype, data_dir
+from .hpfa import mean_places, token_centres
+from .model import lookup_block
 from .parsing import GROUPS, REGIONS, flip_parsing, occupancy, one_hot
 from .pose import flip_keypoints, pose_map
 from .render import surface_places
@@ -349,19 +353,42 @@ def cached_people(codec, clip, people, **options) -> dict:  # as `encode_people`
     return load_file(path)
 
 # %% ../nbs/30_training.ipynb #11d9205a
-def latent_places(surface: np.ndarray,  # uint8 [n, H, W, 3], see `surface_map`
-                  regions: np.ndarray,  # uint8 [n, H, W]
-                  size: tuple,  # (h, w) of the latents
-                 ) -> torch.Tensor:  # float16 [2, n, h, w, 4] metres and group, NaN on the backdrop; 1 is mirrored
-    "The place on the body at the centre of each latent."
-    rows, columns = (np.arange(n) * whole // n + whole // n // 2 for n, whole in zip(size, surface.shape[1:3]))
-    at = np.ix_(range(len(surface)), rows, columns)
-    places, group = surface_places(surface[at]), np.array([_GROUP_OF_REGION[r] for r in REGIONS], np.float32)[regions[at]]
-    places = np.concatenate([places, group[..., None]], -1).astype(np.float16)
-    return torch.from_numpy(np.stack([places, places[:, :, ::-1] * np.float16([-1, 1, 1, 1])]))
+_GROUP_OF_REGION = np.array([next((g for g, names in enumerate(GROUPS.values()) if r in names), -1) for r in REGIONS])
 
 
-_GROUP_OF_REGION = {region: 10. * i for i, names in enumerate(GROUPS.values()) for region in names} | {"background": np.nan}
+def body_places(surface: np.ndarray,  # uint8 [..., 3], see `surface_map`
+                regions: np.ndarray,  # uint8 [...]
+               ) -> np.ndarray:  # float32 [..., 4] metres x, y, z, and 10 x group; NaN on the backdrop
+    "Which place of the body each pixel shows."
+    group = _GROUP_OF_REGION[regions]
+    places = np.concatenate([surface_places(surface), 10. * group[..., None]], -1)
+    return np.where(group[..., None] < 0, np.nan, places).astype(np.float32)
+
+
+def _folded(places):
+    "Coordinates in which front and back, left and right are near."
+    x, y, z, group = places.T
+    return np.stack([np.abs(x), .3 * x, .3 * y, z, group], 1)
+
+
+def source_goals(target: np.ndarray,  # [k, h, w, 4] `body_places` at the latents' centres, of k targets
+                 source: np.ndarray,  # [H, W, 4] `body_places` of the source
+                 near: float = .025,  # metres: the source shows a place if it shows one nearer than this
+                 second_best: float = .3,  # weight of a goal that is not the place itself
+                ) -> torch.Tensor:  # float32 [k, h, w, 4] x, y in [-1, 1] in the source, weight, group (-1: backdrop)
+    "Where in the source each target latent should look."
+    shown, wanted = ~np.isnan(source[..., 0]), ~np.isnan(target[..., 0])
+    goals = np.zeros((*target.shape[:-1], 4), np.float32)
+    goals[..., 3] = np.where(wanted, target[..., 3] / 10, -1)
+    if shown.any() and wanted.any():
+        pixels, places, there = np.argwhere(shown), source[shown], target[wanted]
+        distance, same = cKDTree(places).query(there)
+        far, like = cKDTree(_folded(places)).query(_folded(there))
+        row, column = pixels[np.where(distance < near, same, like)].T
+        weight = np.where(distance < near, 1, np.where(far < 5, second_best, 0))  # 5 and more: the source has no pixel of that group
+        (h, w), (x, y) = source.shape[:2], (column + .5, row + .5)
+        goals[wanted, :3] = np.stack([x / w * 2 - 1, y / h * 2 - 1, weight], 1)
+    return torch.from_numpy(goals)
 
 # %% ../nbs/30_training.ipynb #b1e33fb0
 def view_pairs(names: list,  # picture names, `<person>_<view>`
@@ -383,9 +410,9 @@ class TransferData:
         for source, target in self.pairs.tolist(): self.targets.setdefault(source, []).append(target)
         self.sources = torch.tensor(list(self.targets))
         keypoints, regions = torch.from_numpy(people.keypoints), torch.from_numpy(people.regions)
+        self.images, self.surface = people.images, people.surface
         self.keypoints = torch.stack([keypoints, flip_keypoints(keypoints, people.size[1])])
         self.regions = torch.stack([regions, flip_parsing(regions).to(torch.uint8)])
-        self.places = None if people.surface is None else latent_places(people.surface, people.regions, encoded["latents"].shape[-2:])
 
     def batch(self, n: int,  # sources
               generator: torch.Generator,
@@ -408,10 +435,18 @@ class TransferData:
         k = target.shape[1]
         pick = {name: value[mirrored, source] for name, value in self.encoded.items()}
         target, turned = target.flatten(), mirrored.repeat_interleave(k)
-        places = {} if self.places is None else {"source_places": self.places[mirrored, source], "target_places": self.places[turned, target]}
-        return places | {"source_latents": pick["latents"].float(), "embeddings": pick["embeddings"].float(), "present": pick["present"],
+        goals = {} if self.surface is None else {"goals": self._goals(source, target.view(-1, k), mirrored)}
+        images = torch.from_numpy(self.images[source.numpy()]).movedim(-1, 1).float() / 127.5 - 1
+        return goals | {"source_images": torch.where(mirrored[:, None, None, None] > 0, images.flip(-1), images), "source_latents": pick["latents"].float(), "embeddings": pick["embeddings"].float(), "present": pick["present"],
                 "source_regions": self.regions[mirrored, source].long(), "target_latents": self.encoded["latents"][turned, target].float(),
                 "target_regions": self.regions[turned, target].long(), "target_keypoints": self.keypoints[turned, target]}
+
+    def _goals(self, source, target, mirrored):  # [b], [b, k], [b] -> [b * k, h, w, 4]
+        h, w = self.encoded["latents"].shape[-2:]
+        at = np.ix_(*(np.arange(n) * whole // n + whole // n // 2 for n, whole in zip((h, w), self.surface.shape[1:3])))  # the latents' centres
+        def places(i, pixels=...): return body_places(self.surface[i][pixels], self.regions[0, i].numpy()[pixels])
+        goals = [source_goals(np.stack([places(t, at) for t in ts]), places(s)) for s, ts in zip(source.tolist(), target.tolist())]
+        return torch.cat([g.flip(2) * torch.tensor([-1, 1, 1, 1]) if m else g for g, m in zip(goals, mirrored.tolist())])
 
     def of_pairs(self, pairs: torch.Tensor) -> dict:  # long [b, 2] source, target
         "The batch of given pairs, not mirrored."
@@ -439,36 +474,38 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
 
 # %% ../nbs/30_training.ipynb #fc2563d8
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
-                        states,  # `SourceStates` of the rows
-                        source_places: torch.Tensor,  # [b, h, w, 4] of every row of the target batch, NaN on the backdrop
-                        target_places: torch.Tensor,  # [b, h, w, 4]
-                        sizes: list,  # (height, width) of each level
-                        reach: float = 1.0,  # metres, divided by the rows of the level
-                       ) -> torch.Tensor:  # scalar, nats
-    "How much attention misses the place that a target token shows, where the source shows it too."
-    if states.rows is not None: source_places, target_places = source_places[states.rows], target_places[states.rows]
-    losses = []
-    with torch.no_grad():
-        nearness = {}
-        for h, w in sizes:
-            target, source = _places_at(target_places, (h, w)), _places_at(source_places, (h, w))
-            nearness[h * w] = [_nearness(target, source, tokens, reach / h) for tokens in states.groups.get(h * w, [])]
-    for streams in looks.values():
-        for attention, near in zip(streams, nearness[streams[0].shape[1]]):
-            seen = near.amax(-1) > .5
-            found = -((attention * near).sum(-1) + 1e-4).log()
-            losses.append((found * seen).sum() / seen.sum().clamp(min=1))
-    return torch.stack(losses).mean()
+                        states: SourceStates,
+                        goals: torch.Tensor,  # [b, h, w, 4] from `source_goals`, of every row of the target batch
+                        reading: str = "",  # name of the block that looks up, if one does
+                       ) -> tuple:  # scalar in nats; scalar: how far `reading` misses, tokens squared up to one, then tokens
+    "How much attention misses the goals."
+    goals = goals if states.rows is None else goals[states.rows]
+    losses, misses, found = [], [], {}
+    for name, streams in looks.items():
+        n = streams[0].shape[1]
+        if n not in found: found[n] = _nearness(goals, states.groups[n], states.sizes[n])
+        for attention, tokens, (goal, weight, near) in zip(streams, states.groups[n], found[n]):
+            total = weight.sum().clamp(min=1e-6)
+            losses.append((-((attention * near).sum(-1) + 1e-4).log() * weight).sum() / total)
+            if name != reading: continue
+            gap = _in_tokens(mean_places(attention, tokens, states.sizes[n]) - goal, states.sizes[n]).norm(dim=-1)
+            misses.append((nn.functional.huber_loss(gap, torch.zeros_like(gap), reduction="none") * weight).sum() / total)
+    return torch.stack(losses).mean(), torch.stack(misses).mean() if misses else losses[0].new_zeros(())
 
 
-def _places_at(places, size):  # [b, h, w, 4] -> [b, n, 4] at another resolution
-    return nn.functional.interpolate(places.permute(0, 3, 1, 2).float(), size, mode="nearest-exact").flatten(2).transpose(1, 2)
+def _in_tokens(offset, size): return offset * offset.new_tensor([size[1] / 2, size[0] / 2])  # [..., 2] of a picture that spans [-1, 1]
 
 
-def _nearness(target, source, tokens, reach):  # [b, n, 4], [b, m, 4], `GroupTokens` -> [b, n, s] in [0, 1]; tokens half in the group count half
-    source = source.gather(1, tokens.index.unsqueeze(-1).expand(-1, -1, 4))
-    distance = torch.cdist(target, source, compute_mode="donot_use_mm_for_euclid_dist")  # products would round centimetres away, and autocast more
-    return torch.exp(-distance.square() / (2 * reach ** 2)).nan_to_num(0) * tokens.log_share.exp().unsqueeze(1)
+@torch.no_grad()
+def _nearness(goals, groups, size):  # per stream: goal [b, n, 2], weight [b, n], nearness of each source token to it [b, n, s] in [0, 1]
+    goals = nn.functional.interpolate(goals.movedim(-1, 1), size, mode="nearest-exact").flatten(2).mT
+    goal, weight, group = goals[..., :2], goals[..., 2], goals[..., 3]
+    parts = []
+    for g, tokens in enumerate(groups):
+        gap = _in_tokens(token_centres(size, goals.device)[tokens.index][:, None] - goal[:, :, None], size)
+        near = torch.exp(-gap.square().sum(-1) / 2) * tokens.log_share.exp().unsqueeze(1)  # tokens half in the group count half
+        parts.append((goal, weight * (group == g if len(groups) > 1 else group >= 0), near))
+    return parts
 
 # %% ../nbs/30_training.ipynb #98c56fde
 def person_share(membership: torch.Tensor,  # [b, h * w, R], see `occupancy`
@@ -504,7 +541,7 @@ class TransferObjective(nn.Module):
         keep_source = (torch.rand(n, generator=generator) >= self.drop_source).to(device)
         noisy_latents, maps = self.scheduler.add_noise(latents, noise, timesteps), pose_map(batch["target_keypoints"], regions.shape[-2:])
         states = self.model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"],
-                                          batch["present"], keep_source).repeat(b // n)
+                                          batch["present"], keep_source, batch["source_images"]).repeat(b // n)
         out = self.model(noisy_latents, timesteps, maps, states, keep_pose, return_looks=self.correspondence_weight > 0)
         error = (out.sample.float() - prediction_target(self.scheduler, latents, noise, timesteps)).square().mean(1)
         sizes = level_sizes(self.model.target_net, latents.shape[-2:])
@@ -518,8 +555,8 @@ class TransferObjective(nn.Module):
             align = alignment_loss(out.alignment, membership)
             loss, numbers = loss + self.alignment_weight * align, numbers | {"alignment": align.detach()}
         if out.looks:
-            match = correspondence_loss(out.looks, states, batch["source_places"].repeat_interleave(b // n, 0), batch["target_places"], sizes)
-            loss, numbers = loss + self.correspondence_weight * match, numbers | {"correspondence": match.detach()}
+            match, miss = correspondence_loss(out.looks, states, batch["goals"], lookup_block(self.model.target_net) if out.picture is not None else "")
+            loss, numbers = loss + self.correspondence_weight * (match + miss), numbers | {"correspondence": match.detach(), "reading": miss.detach()}
         return loss, numbers
 
 # %% ../nbs/30_training.ipynb #3f8c563d
@@ -541,7 +578,7 @@ def errors_by_timestep(model, scheduler,
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents.device)
     person = person_share(occupancy(one_hot(regions), latents.shape[-2:]), latents.shape[-2:])
     maps = pose_map(batch["target_keypoints"], regions.shape[-2:])
-    states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"])
+    states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"], picture=batch["source_images"])
     looks, errors = {"streams": states, "context_only": SourceStates(states.context)}, {}
     for t in timesteps:
         t_all = torch.full((len(latents),), t, device=latents.device)
@@ -556,15 +593,17 @@ def preview(model, codec, scheduler,
             batch: dict,  # from `TransferData.rows`
             steps: int = 10,
             seed: int = 0,
-           ) -> list:  # rows of pictures: source, truth, generated
+           ) -> list:  # rows of pictures: source, truth, generated and, if the model looks up, what it saw in its first and its last step
     "Sources, targets and what the model makes of them."
     latents = torch.randn(batch["target_latents"].shape, generator=torch.Generator().manual_seed(seed)).to(batch["target_latents"].device)
-    states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"])
+    states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"], picture=batch["source_images"])
     maps = pose_map(batch["target_keypoints"], batch["target_regions"].shape[-2:])
     scheduler.set_timesteps(steps, device=latents.device)
     latents = latents * scheduler.init_noise_sigma
+    seen = []
     for t in scheduler.timesteps:
-        pred = model(scheduler.scale_model_input(latents, t), t.expand(len(latents)), maps, states).sample.float()
-        latents = scheduler.step(pred, t, latents).prev_sample
-    columns = [decode(codec, part).float().cpu() for part in (batch["source_latents"], batch["target_latents"], latents)]
+        out = model(scheduler.scale_model_input(latents, t), t.expand(len(latents)), maps, states)
+        if out.picture is not None: seen.append(out.picture.cpu())
+        latents = scheduler.step(out.sample.float(), t, latents).prev_sample
+    columns = [decode(codec, part).float().cpu() for part in (batch["source_latents"], batch["target_latents"], latents)] + seen[:1] + seen[1:][-1:]
     return [list(row) for row in zip(*columns)]
