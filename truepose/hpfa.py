@@ -109,7 +109,8 @@ def mean_places(attention: torch.Tensor,  # [b, n, s] rows sum to one
                 size: tuple,  # (h, w) of the source's grid
                ) -> torch.Tensor:  # float32 [b, n, 2] x, y in [-1, 1]
     "The place in the source picture that attention points to on average."
-    return attention.float() @ token_centres(size, attention.device)[tokens.index]
+    with torch.autocast(attention.device.type, enabled=False):  # bf16 would round places to a quarter of a pixel
+        return attention.float() @ token_centres(size, attention.device)[tokens.index]
 
 # %% ../nbs/23_hpfa.ipynb #dfa0dd39
 def look_up(places: list,  # per stream: [b, n, 2] from `mean_places`

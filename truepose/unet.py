@@ -70,7 +70,7 @@ def attention_weights(query: torch.Tensor,  # [b, heads, n, d]
                       bias: torch.Tensor = None,  # broadcasts to [b, heads, n, s]
                      ) -> torch.Tensor:  # [b, heads, n, s], rows sum to one
     "The softmax of attention, written out."
-    scores = query @ key.transpose(2, 3) * query.shape[-1] ** -.5
+    scores = (query * query.shape[-1] ** -.5) @ key.transpose(2, 3)  # the query is the smaller thing to scale
     return (scores if bias is None else scores + bias).softmax(-1)
 
 
