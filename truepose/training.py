@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
            'stop_flag', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint', 'encode_people', 'cached_people',
-           'body_places', 'source_goals', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight',
+           'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight',
            'correspondence_loss', 'person_share', 'TransferObjective', 'clean_prediction', 'errors_by_timestep',
            'preview']
 
@@ -366,20 +366,19 @@ def body_places(surface: np.ndarray,  # uint8 [..., 3], see `surface_map`
 
 
 def _folded(places):
-    "Coordinates in which front and back, left and right are near."
+    "Coordinates in which front and back are near, and left and right nearer than they are."
     x, y, z, group = places.T
-    return np.stack([np.abs(x), .3 * x, .3 * y, z, group], 1)
+    return np.stack([np.abs(x), .5 * x, .3 * y, z, group], 1)
 
 
 def source_goals(target: np.ndarray,  # [k, h, w, 4] `body_places` at the latents' centres, of k targets
                  source: np.ndarray,  # [H, W, 4] `body_places` of the source
                  near: float = .025,  # metres: the source shows a place if it shows one nearer than this
                  second_best: float = .3,  # weight of a goal that is not the place itself
-                ) -> torch.Tensor:  # float32 [k, h, w, 4] x, y in [-1, 1] in the source, weight, group (-1: backdrop)
+                ) -> torch.Tensor:  # float32 [k, h, w, groups, 3] x, y in [-1, 1] in the source, and weight; 0 for all groups but the latent's own
     "Where in the source each target latent should look."
     shown, wanted = ~np.isnan(source[..., 0]), ~np.isnan(target[..., 0])
-    goals = np.zeros((*target.shape[:-1], 4), np.float32)
-    goals[..., 3] = np.where(wanted, target[..., 3] / 10, -1)
+    goals = np.zeros((*target.shape[:-1], len(GROUPS), 3), np.float32)
     if shown.any() and wanted.any():
         pixels, places, there = np.argwhere(shown), source[shown], target[wanted]
         distance, same = cKDTree(places).query(there)
@@ -387,8 +386,36 @@ def source_goals(target: np.ndarray,  # [k, h, w, 4] `body_places` at the latent
         row, column = pixels[np.where(distance < near, same, like)].T
         weight = np.where(distance < near, 1, np.where(far < 5, second_best, 0))  # 5 and more: the source has no pixel of that group
         (h, w), (x, y) = source.shape[:2], (column + .5, row + .5)
-        goals[wanted, :3] = np.stack([x / w * 2 - 1, y / h * 2 - 1, weight], 1)
+        goals[(*wanted.nonzero(), (there[:, 3] / 10).astype(int))] = np.stack([x / w * 2 - 1, y / h * 2 - 1, weight], 1)
     return torch.from_numpy(goals)
+
+# %% ../nbs/30_training.ipynb #ee2d3df2
+def continued(goals: torch.Tensor,  # [k, h, w, groups, 3] from `source_goals`
+              tokens: int = 2,  # how far
+             ) -> torch.Tensor:  # the same with goals beyond each group's edge
+    "Goals for the tokens around a group."
+    goals = goals.numpy().copy()
+    for _ in range(tokens):
+        known, total, count = goals[..., 2:] > 0, np.zeros_like(goals), np.zeros_like(goals[..., 2:])
+        for axis in (1, 2):
+            for step in (1, -1):
+                first, second = _shifted(goals, step, axis), _shifted(goals, 2 * step, axis)
+                slope = first[..., :2] - second[..., :2]
+                straight = (second[..., 2:] > 0) & (np.abs(slope).max(-1, keepdims=True) < .3)  # a larger step is a jump to another place
+                guess = np.concatenate([np.clip(first[..., :2] + np.where(straight, slope, 0), -1, 1), first[..., 2:]], -1)
+                total, count = total + guess * (first[..., 2:] > 0), count + (first[..., 2:] > 0)
+        mean = total / np.maximum(count, 1)
+        mean[..., 2] = np.minimum(mean[..., 2], .5)
+        goals = np.where(known, goals, mean)
+    return torch.from_numpy(goals)
+
+
+def _shifted(x, step, axis):
+    moved = np.zeros_like(x)
+    to, of = [slice(None)] * x.ndim, [slice(None)] * x.ndim
+    to[axis], of[axis] = (slice(step, None), slice(None, -step)) if step > 0 else (slice(None, step), slice(-step, None))
+    moved[tuple(to)] = x[tuple(of)]
+    return moved
 
 # %% ../nbs/30_training.ipynb #b1e33fb0
 def view_pairs(names: list,  # picture names, `<person>_<view>`
@@ -445,8 +472,8 @@ class TransferData:
         h, w = self.encoded["latents"].shape[-2:]
         at = np.ix_(*(np.arange(n) * whole // n + whole // n // 2 for n, whole in zip((h, w), self.surface.shape[1:3])))  # the latents' centres
         def places(i, pixels=...): return body_places(self.surface[i][pixels], self.regions[0, i].numpy()[pixels])
-        goals = [source_goals(np.stack([places(t, at) for t in ts]), places(s)) for s, ts in zip(source.tolist(), target.tolist())]
-        return torch.cat([g.flip(2) * torch.tensor([-1, 1, 1, 1]) if m else g for g, m in zip(goals, mirrored.tolist())])
+        goals = [continued(source_goals(np.stack([places(t, at) for t in ts]), places(s))) for s, ts in zip(source.tolist(), target.tolist())]
+        return torch.cat([g.flip(2) * torch.tensor([-1, 1, 1]) if m else g for g, m in zip(goals, mirrored.tolist())])
 
     def of_pairs(self, pairs: torch.Tensor) -> dict:  # long [b, 2] source, target
         "The batch of given pairs, not mirrored."
@@ -475,7 +502,7 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
 # %% ../nbs/30_training.ipynb #fc2563d8
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
                         states: SourceStates,
-                        goals: torch.Tensor,  # [b, h, w, 4] from `source_goals`, of every row of the target batch
+                        goals: torch.Tensor,  # [b, h, w, groups, 3] from `source_goals`, of every row of the target batch
                         reading: str = "",  # name of the block that looks up, if one does
                        ) -> tuple:  # scalar in nats; scalar: how far `reading` misses, tokens squared up to one, then tokens
     "How much attention misses the goals."
@@ -498,13 +525,14 @@ def _in_tokens(offset, size): return offset * offset.new_tensor([size[1] / 2, si
 
 @torch.no_grad()
 def _nearness(goals, groups, size):  # per stream: goal [b, n, 2], weight [b, n], nearness of each source token to it [b, n, s] in [0, 1]
-    goals = nn.functional.interpolate(goals.movedim(-1, 1), size, mode="nearest-exact").flatten(2).mT
-    goal, weight, group = goals[..., :2], goals[..., 2], goals[..., 3]
+    goals = nn.functional.interpolate(goals.flatten(3).movedim(-1, 1), size, mode="nearest-exact").flatten(2).mT.unflatten(2, (-1, 3))
+    if len(groups) == 1: goals = goals.gather(2, goals[..., 2:].argmax(2, keepdim=True).expand(-1, -1, -1, 3))  # reference attention: the token's own group
     parts = []
     for g, tokens in enumerate(groups):
+        goal, weight = goals[:, :, g, :2], goals[:, :, g, 2]
         gap = _in_tokens(token_centres(size, goals.device)[tokens.index][:, None] - goal[:, :, None], size)
         near = torch.exp(-gap.square().sum(-1) / 2) * tokens.log_share.exp().unsqueeze(1)  # tokens half in the group count half
-        parts.append((goal, weight * (group == g if len(groups) > 1 else group >= 0), near))
+        parts.append((goal, weight, near))
     return parts
 
 # %% ../nbs/30_training.ipynb #98c56fde
