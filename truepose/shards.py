@@ -110,8 +110,9 @@ def _stamp(paths) -> str:
 # %% ../nbs/03_shards.ipynb #c93ceb92
 class ShardSet:
     "A set in shards; reads the headers once, then any file by its place."
-    def __init__(self, folder: str | Path):
-        self.folder, self.paths, self.places = Path(folder), sorted(Path(folder).glob("*.tar")), {}
+    def __init__(self, folder: str | Path):  # with shards, or one of them
+        self.folder, self.places = Path(folder), {}
+        self.paths = [self.folder] if self.folder.is_file() else sorted(self.folder.glob("[!.]*.tar"))
         for path in self.paths:
             with _opened(path, "r:") as tar:
                 for member in tar:
@@ -137,14 +138,17 @@ class ShardSet:
 
 def open_set(folder: str | Path) -> FolderSet | ShardSet:
     "A set in whichever form the folder holds it."
-    return ShardSet(folder) if any(Path(folder).glob("*.tar")) else FolderSet(folder)
+    return ShardSet(folder) if any(Path(folder).glob("[!.]*.tar")) else FolderSet(folder)
 
 # %% ../nbs/03_shards.ipynb #a08e054f
-def unpack_shard(path: str | Path, out: str | Path) -> list:  # names of the samples
+def unpack_shard(path: str | Path, out: str | Path,
+                 leave: tuple = (),  # kinds that are not wanted
+                ) -> list:  # names of the samples
     "Write the files of a shard as OUT/KIND/NAME.png."
     names = []
     for name, files in read_shard(path):
         names.append(name)
         for (kind, ending), content in files.items():
+            if kind in leave: continue
             with atomic_write(Path(out) / kind / f"{name}.{ending}") as temporary: temporary.write_bytes(content)
     return names
