@@ -85,6 +85,10 @@ def _cached(files, kind: str, size: tuple, label_set: str, arrays: dict, load) -
     return arrays
 
 # %% ../nbs/17_data.ipynb #e7b3a8b8
+def _tensors(image: np.ndarray, regions: np.ndarray, keypoints: np.ndarray) -> tuple:
+    return torch.tensor(image).permute(2, 0, 1).float().contiguous() / 127.5 - 1, torch.tensor(regions).long(), torch.tensor(keypoints)
+
+
 class PeopleDataset(torch.utils.data.Dataset):
     "All pictures of a folder with regions and keypoints, in memory as bytes."
     def __init__(self,
@@ -118,8 +122,7 @@ class PeopleDataset(torch.utils.data.Dataset):
 
     def sample(self, i: int, mirrored: bool = False) -> dict:  # image [3, h, w] in [-1, 1], regions long [h, w], keypoints [18, 3], name
         "One picture as tensors."
-        image = torch.from_numpy(self.images[i]).permute(2, 0, 1).float() / 127.5 - 1
-        regions, keypoints = torch.from_numpy(self.regions[i]).long(), torch.from_numpy(self.keypoints[i])
+        image, regions, keypoints = _tensors(self.images[i], self.regions[i], self.keypoints[i])
         if mirrored: image, regions, keypoints = image.flip(-1), flip_parsing(regions), flip_keypoints(keypoints, self.size[1])
         return {"image": image.contiguous(), "regions": regions, "keypoints": keypoints, "name": self.names[i]}
 
@@ -196,19 +199,16 @@ class PairStream(torch.utils.data.IterableDataset):
         self.seed, self.rank, self.world_size, self.passes = seed, rank, world_size, 0
 
     def __iter__(self):
-        rng = np.random.default_rng([self.seed, self.passes])
-        self.passes += 1
         worker = torch.utils.data.get_worker_info()
-        number, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        for k in rng.permutation(len(self.paths))[self.rank * count + number::self.world_size * count]:
-            yield from self._pairs(ShardSet(self.paths[k]), np.random.default_rng([self.seed, self.passes, k]))
+        number, count, seed = (worker.id, worker.num_workers, worker.seed) if worker else (0, 1, 0)
+        rng = np.random.default_rng([self.seed, self.passes, seed])
+        self.passes += 1
+        own = self.paths[self.rank * count + number::self.world_size * count]
+        for k in rng.permutation(len(own)): yield from self._pairs(ShardSet(own[k]), rng)
 
     def _pairs(self, files: ShardSet, rng: np.random.Generator):
+        load = functools.cache(lambda name: _tensors(*load_person(files, name, self.size, self.label_set)))  # each is in several pairs
         pairs = [(source["from"], name) for name in files.names for source in json.load(files.find("attributes", name))["sources"]]
         for i in rng.permutation(len(pairs)):
-            out = {"name": "__".join(pairs[i])}
-            for role, name in zip(("source", "target"), pairs[i]):
-                image, regions, keypoints = load_person(files, name, self.size, self.label_set)
-                out[f"{role}_image"] = torch.from_numpy(image).permute(2, 0, 1).float().contiguous() / 127.5 - 1
-                out[f"{role}_regions"], out[f"{role}_keypoints"] = torch.from_numpy(regions).long(), torch.from_numpy(keypoints)
-            yield out
+            tensors = [zip((f"{role}_image", f"{role}_regions", f"{role}_keypoints"), load(name)) for role, name in zip(("source", "target"), pairs[i])]
+            yield {**dict(tensors[0]), **dict(tensors[1]), "name": "__".join(pairs[i])}
