@@ -519,10 +519,9 @@ def write_people(out: str | Path,  # folder
     if _start(out, parameters): return out
     place = out if shards else out / "parts"
     paths = [place / f"people-{k:04d}.tar" for k in range(math.ceil(count / per_shard(parameters)))]
-    work = _in_parallel if workers > 1 else map
+    jobs = paths, [parameters] * len(paths), range(len(paths))
     with tqdm(total=count, desc=f"{split} people", unit="person", mininterval=2, disable=count < 20) as bar:
-        options = {"workers": workers} if workers > 1 else {}
-        for persons in work(_write_shard, paths, [parameters] * len(paths), range(len(paths)), **options): bar.update(persons)
+        for persons in _in_parallel(*jobs, workers) if workers > 1 else map(_write_shard, *jobs): bar.update(persons)
     _finish(place, parameters, started)
     if not shards:
         _unpack(place, out, "cihp")
@@ -531,13 +530,13 @@ def write_people(out: str | Path,  # folder
     return out
 
 
-def _in_parallel(function, *columns, workers: int):
-    "Like map. New processes (not forks: numerical libraries hold threads), one thread each."
+def _in_parallel(paths, parameters, numbers, workers: int):
+    "Like `map(_write_shard, ...)`. New processes (not forks: numerical libraries hold threads), one thread each."
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     before = {key: os.environ.get(key) for key in threads}
     os.environ.update(threads)
     try:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool: yield from pool.map(function, *columns)
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool: yield from pool.map(_write_shard, paths, parameters, numbers)
     finally:
         for key, value in before.items():
             if value is None: os.environ.pop(key)
@@ -598,22 +597,25 @@ TOLERANCE = 2  # grey levels of 255
 
 
 def thumbnails(folder: str | Path,  # a named set
-               splits: list) -> np.ndarray:  # uint8 [8 * persons, 8 * views, 3]
-    "All pictures as 8x8 means, a row of six for each person."
+               persons: dict,  # split -> how many, from the first one on
+              ) -> np.ndarray:  # uint8 [8 * persons, 8 * views, 3]
+    "Pictures as 8x8 means, a row of six for each person."
     def small(file): return np.asarray(Image.open(file).resize((8, 8), Image.Resampling.BOX))
-    sets = [open_set(Path(folder) / split) for split in splits]
-    tiles = np.stack([small(files.find("images", name)) for files in sets for name in files.names])
+    sets = {split: open_set(Path(folder) / split) for split in persons}
+    tiles = np.stack([small(files.find("images", name)) for split, files in sets.items() for name in files.names[:6 * persons[split]]])
     return tiles.reshape(-1, 6, 8, 8, 3).swapaxes(1, 2).reshape(-1, 48, 3)
 
 
 def save_reference(folder: str | Path,  # a named set that was just made
                    out: str | Path | None = None,  # None: the package's assets
                   ) -> Path:
-    "What is shipped to recognise a named set: its checksums and thumbnails."
+    "What is shipped to recognise a named set: its checksums, and thumbnails of its first persons, as many as `small` has."
     made, out = read_json(Path(folder) / "manifest.json"), Path(out or package_dir() / "assets")
+    persons = {split: min(count, SIZES["small"][split]) for split, count in made["params"]["splits"].items()}
     path = out / f"people_{made['name']}.png"
-    with atomic_write(path) as temporary: Image.fromarray(thumbnails(folder, made["splits"])).save(temporary, optimize=True)
-    write_json(path.with_suffix(".json"), {key: made[key] for key in ("name", "version", "images", "content", "splits", "generator", "versions")})
+    with atomic_write(path) as temporary: Image.fromarray(thumbnails(folder, persons)).save(temporary, optimize=True)
+    kept = {key: made[key] for key in ("name", "version", "images", "content", "splits", "generator", "versions")}
+    write_json(path.with_suffix(".json"), {**kept, "thumbnails": persons})
     return path
 
 
@@ -629,7 +631,7 @@ def compare_with_published(folder: str | Path,  # a named set
     where = f"{made['name']}, version {known['version']}"
     if made["version"] != known["version"]: raise InputError(f"{folder}: is version {made['version']}, published is {where}; make it again with this installation")
     if {split: content_of(folder / split) for split in known["splits"]} == known["splits"]: return f"byte for byte the published {where}"
-    mine, theirs = thumbnails(folder, known["splits"]), np.asarray(Image.open(path.with_suffix(".png")))
+    mine, theirs = thumbnails(folder, known["thumbnails"]), np.asarray(Image.open(path.with_suffix(".png")))
     if mine.shape != theirs.shape: raise InputError(f"{folder}: has other pictures than the published {where}; make it again")
     apart = np.abs(mine.astype(int) - theirs).max(-1)
     worst = apart.reshape(len(apart) // 8, 8, 6, 8).max((1, 3))

@@ -117,7 +117,9 @@ class ShardSet:
             with _opened(path, "r:") as tar:
                 for member in tar:
                     name, kind, _ = _parts(path, member)
-                    self.places.setdefault(kind, {})[name] = path, member.offset_data, member.size
+                    files = self.places.setdefault(kind, {})
+                    if name in files: raise InputError(f"{path}: {member.name} stands a second time in {self.folder}; keep one of them")
+                    files[name] = path, member.offset_data, member.size
         self.names = list(self.places.get("images", ()))
         if not self.names: raise InputError(f"{folder}: no sample with images in its shards (*.tar)")
 
