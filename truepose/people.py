@@ -425,6 +425,7 @@ def _start(out: Path, parameters: dict) -> bool:  # True: already complete
     if done or (out / "parameters.json").is_file():
         found = read_json(out / "manifest.json")["params"] if done else read_json(out / "parameters.json")
         if found != parameters: raise InputError(f"{out}: holds people made with {found}, not {parameters}; choose another folder or delete it")
+        if done: shutil.rmtree(out / "parts", ignore_errors=True)  # a kill between the manifest and this
         return done
     write_json(out / "parameters.json", parameters)
     return False
