@@ -1,4 +1,4 @@
-"""Puts the numbers of results/ into README.md (`make readme`), so that none is typed by hand; tests/test_readme.py compares.
+"""Puts the numbers of results/ into README.md and DATASET.md (`make readme`), so that none is typed by hand; tests/test_readme.py compares.
 
 Two kinds of marker, each followed by its text and `<!-- /results -->`:
     <!-- results:e03_evaluate/nano/metrics.json truepose_ssim .3f -->0.712<!-- /results -->     one value, and how it is written
@@ -63,11 +63,12 @@ def filled(text):
 
 
 def main():
-    readme = ROOT/"README.md"
-    text = readme.read_text(encoding="utf-8")
-    new = filled(text)
-    readme.write_text(new, encoding="utf-8")
-    print(f"README.md: {len(MARKER.findall(text))} places from results/, " + ("changed" if new != text else "nothing changed"))
+    for name in ("README.md", "DATASET.md"):
+        path = ROOT/name
+        text = path.read_text(encoding="utf-8")
+        new = filled(text)
+        path.write_text(new, encoding="utf-8")
+        print(f"{name}: {len(MARKER.findall(text))} places from results/, " + ("changed" if new != text else "nothing changed"))
 
 
 if __name__ == "__main__": sys.exit(main())

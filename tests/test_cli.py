@@ -53,11 +53,11 @@ def test_help_is_fast_and_loads_nothing_heavy():
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ).stdout
         seconds.append(time.perf_counter() - started)
     assert out.strip().endswith("[]"), out
-    for name in ("people", "doctor", "generate", "train", "run", "evaluate", "reproduce"): assert name in out
+    for name in ("people", "unpack", "doctor", "generate", "train", "run", "evaluate", "reproduce"): assert name in out
     assert min(seconds) < 1.0, seconds  # 0.15 s on an idle machine
 
 
-@pytest.mark.parametrize("command", ["people", "doctor", "generate", "train", "run", "evaluate", "reproduce"])
+@pytest.mark.parametrize("command", ["people", "unpack", "doctor", "generate", "train", "run", "evaluate", "reproduce"])
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
     assert result.exit_code == 0 and "Usage" in result.output
@@ -128,6 +128,7 @@ def test_people_refuses(tmp_path):
     refused("people", "--out", tmp_path/"a", "--split", "dev", words=("dev", "train, val, test or wild"))
     refused("people", "--out", tmp_path/"a", "--size", 100, words=("100", "256"))
     refused("people", "--verify", tmp_path/"gone", words=("gone", "not a folder"))
+    refused("people", "--out", tmp_path/"a", "--name", "huge", words=("huge", "small"))
     assert not (tmp_path/"a").exists()
 
 
@@ -141,6 +142,20 @@ def test_people_are_written_verified_and_repeatable(tmp_path):
     image = next((tmp_path/"one"/"images").iterdir())
     Image.new("RGB", (44, 64)).save(image)
     refused("people", "--verify", tmp_path/"one", words=(image.name, "missing or changed"))
+
+
+def test_people_in_shards_verified_and_unpacked(tmp_path):
+    result = call("people", "--count", 1, "--seed", 7, "--size", 64, "--views", 2, "--shards", "--out", tmp_path/"set")
+    assert result.exit_code == 0 and (tmp_path/"set"/"people-0000.tar").is_file(), result.output
+    assert call("people", "--verify", tmp_path/"set").exit_code == 0
+    assert call("unpack", tmp_path/"set", "--out", tmp_path/"atr", "--label-set", "atr").exit_code == 0
+    assert call("people", "--verify", tmp_path/"atr").exit_code == 0
+    with Image.open(next((tmp_path/"atr"/"parsing").iterdir())) as labels: assert np.asarray(labels).max() <= 17
+    refused("unpack", tmp_path/"atr", "--out", tmp_path/"again", words=("atr", "people-*.tar"))
+    refused("unpack", tmp_path/"set", "--out", tmp_path/"atr", words=("atr", "not empty"))
+    refused("unpack", tmp_path/"set", "--out", tmp_path/"coco", "--label-set", "coco", words=("coco", "cihp"))
+    (tmp_path/"set"/"people-0000.tar").write_bytes(b"half")
+    refused("people", "--verify", tmp_path/"set", words=("people-0000.tar", "missing or changed"))
 
 
 @pytest.mark.parametrize("layout", ["patn", "gfla", "nted", "pcdms", "wpose", "people"])

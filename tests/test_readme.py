@@ -1,4 +1,4 @@
-"README.md tells the truth: its numbers are those of results/, its snippet runs, what it links to is there."
+"README.md and DATASET.md tell the truth: their numbers are those of results/, snippets run, what they link to is there."
 import os
 import re
 import runpy
@@ -10,15 +10,17 @@ import pytest
 from notebooks import ROOT
 
 README = (ROOT/"README.md").read_text(encoding="utf-8")
+CARD = (ROOT/"DATASET.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
 NANO = ROOT/"truepose"/"assets"/"nano"
 
 
-def test_numbers_come_from_results():
+@pytest.mark.parametrize("text", [README, CARD], ids=["README", "DATASET"])
+def test_numbers_come_from_results(text):
     module = runpy.run_path(str(ROOT/"docs"/"readme.py"))
-    old, new = (module["MARKER"].findall(text) for text in (README, module["filled"](README)))
+    old, new = (module["MARKER"].findall(version) for version in (text, module["filled"](text)))
     changed = [was[1] for was, now in zip(old, new) if was != now]
-    assert not changed, "results/ and README.md differ: run `make readme`"
+    assert not changed, "results/ and README.md or DATASET.md differ: run `make readme`"
 
 
 def test_numbers_are_filled_in(tmp_path):
@@ -35,9 +37,9 @@ def test_numbers_are_filled_in(tmp_path):
 
 
 def test_links_lead_somewhere():
-    targets = re.findall(r"\]\(([^)#\s]+)", README) + re.findall(r'src="([^"]+)"', README)
+    targets = re.findall(r"\]\(([^)#\s]+)", README + CARD) + re.findall(r'src="([^"]+)"', README)
     missing = [t for t in targets if not re.match(r"\w+:", t) and not (ROOT/t).exists()]
-    assert not missing, f"README.md leads to {missing}"
+    assert not missing, f"README.md or DATASET.md leads to {missing}"
 
 
 def test_commands_exist():

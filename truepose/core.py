@@ -101,9 +101,9 @@ def write_json(path: str | Path, obj):  # anything json can write
     with atomic_write(path) as temporary: temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path):
+def read_json(path):  # file name, or an open file
     "Read JSON; a missing or broken file is named."
-    try: return json.loads(Path(path).read_text(encoding="utf-8"))
+    try: return json.loads(path.read() if hasattr(path, "read") else Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as e: raise InputError(f"{path}: not valid JSON ({e})") from None
 

@@ -390,7 +390,7 @@ def _strict_extras(image, true_image, source, true_path, source_path, truth, fac
     "Measures that our own protocol has where the data or a function for them is there."
     out, size, surface = {}, true_image.shape[:2], truth / "surface"
     if source is not None and source.shape == true_image.shape and all((surface / f"{p.stem}.png").exists() for p in (true_path, source_path)):
-        maps = [load_surface(truth, path.stem, size) for path in (true_path, source_path)]
+        maps = [load_surface(surface / f"{path.stem}.png", size) for path in (true_path, source_path)]
         out |= dict(zip(("strict_surface_error", "strict_surface_share"), surface_error(image, source, *maps)))
         out["strict_truth_surface_error"] = surface_error(true_image, source, *maps)[0]
     if face_encoder is not None: out["strict_face_cosine"] = face_cosine(face_encoder, image, true_image)

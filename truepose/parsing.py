@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LABEL_SETS', 'REGIONS', 'GROUPS', 'label_names', 'region_table', 'check_parsing', 'load_parsing', 'to_regions',
-           'one_hot', 'occupancy', 'region_crops', 'flip_parsing']
+           'one_hot', 'relabel', 'occupancy', 'region_crops', 'flip_parsing']
 
 # %% ../nbs/11_parsing.ipynb #d50bca10
 from pathlib import Path
@@ -89,6 +89,23 @@ def one_hot(regions: torch.Tensor,  # long [b, h, w]
            ) -> torch.Tensor:  # float32 [b, 13, h, w]
     "One channel per region."
     return F.one_hot(regions, len(REGIONS)).movedim(-1, 1).float()
+
+# %% ../nbs/11_parsing.ipynb #0d12acc9
+_ATR_NAME = {"coat": "upper-clothes", "torso-skin": "background", "glove": "background", "socks": "background"}
+
+
+def relabel(parsing: np.ndarray,  # [h, w] CIHP ids
+            label_set: str,  # wanted: cihp, lip or atr
+            neck: np.ndarray | None = None,  # [h, w] bool: where skin of the trunk is the neck's; None: all of it
+           ) -> np.ndarray:  # uint8 [h, w] ids of that set
+    "The same map in another label set; see the text for what has no name there."
+    if label_set == "cihp": return parsing
+    names = label_names(label_set)
+    table = [_ATR_NAME.get(name, name) if name not in names else name for name in LABEL_SETS["cihp"]]
+    out = np.array([names.index(name) for name in table], np.uint8)[check_parsing(parsing)]
+    skin = parsing == LABEL_SETS["cihp"].index("torso-skin")
+    out[skin if neck is None else skin & neck] = names.index("face")
+    return out
 
 # %% ../nbs/11_parsing.ipynb #0fc4df28
 def occupancy(maps: torch.Tensor,  # float [b, 13, H, W] one-hot
