@@ -1176,7 +1176,7 @@ def sample_outfit(rng: np.random.Generator, identity: Identity,
     garments = [make_shoes(rng, wardrobe, woman, bare), *garments]
     for garment in garments:
         if sample_fabric is not None: garment.fabric = sample_fabric(rng, garment)
-    own = np.random.default_rng([identity.seed, 13])  # so that details change nothing else about a person
+    own = rng.spawn(1)[0]  # a stream of its own: details change nothing else about a person
     add_details(own, garments)
     if identity.hair_style != "bun" and own.random() < HAT_CHANCE:
         garments.append(make_hat(own, woman))
