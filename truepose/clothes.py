@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['N_SKIN', 'NECKLINES', 'FIELDS', 'SHAPERS', 'HAIR_THICKNESS', 'LOCKS', 'TORSO_RADIUS', 'TORSO_GIRTH', 'LIMB_PARTS',
-           'COLLARS', 'TROUSERS', 'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'smoothed',
-           'vertex_normals', 'Points', 'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill',
-           'Wardrobe', 'sleeve_coordinate', 'neck_field', 'armhole_field', 'front_gap', 'top_field', 'band_field',
-           'shoe_field', 'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs', 'shape_top',
-           'shape_pants', 'shape_skirt', 'shape_shoe', 'Patch', 'one_bone', 'grid_faces', 'hair_swell', 'hair_cap',
-           'comb', 'hair_locks', 'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches', 'unwrapped',
-           'trunk_panel', 'sleeve_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv', 'open_edges',
-           'strip_faces', 'folded', 'collar_patch', 'placket_patch', 'Layer', 'DressedMesh', 'cloth_patch',
-           'piece_patches', 'compact', 'skin_patch', 'part_patch', 'skin_labels', 'faces_label', 'layer_patches',
-           'joined', 'dress', 'sleeve_word', 'make_top', 'make_jacket', 'length_word', 'make_skirt', 'make_dress',
-           'make_trousers', 'make_shoes', 'sample_outfit']
+           'COLLARS', 'POCKETS', 'BUTTON', 'BRIMS', 'TROUSERS', 'HATS', 'HAT_CHANCE', 'POCKET_CHANCE', 'BUTTONS',
+           'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'smoothed', 'vertex_normals', 'Points',
+           'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill', 'Wardrobe',
+           'sleeve_coordinate', 'neck_field', 'armhole_field', 'front_gap', 'top_field', 'band_field', 'shoe_field',
+           'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs', 'shape_top', 'shape_pants',
+           'shape_skirt', 'shape_shoe', 'Patch', 'one_bone', 'grid_faces', 'skull', 'hair_swell', 'hair_cap', 'comb',
+           'hair_locks', 'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches', 'unwrapped', 'trunk_panel',
+           'sleeve_panel', 'hat_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv', 'open_edges',
+           'strip_faces', 'folded', 'collar_patch', 'laid_on', 'front_top', 'placket_patch', 'pocket_field',
+           'pocket_patch', 'button_spots', 'button_patch', 'hat_field', 'shape_hat', 'brim_patch', 'under_hat', 'Layer',
+           'DressedMesh', 'cloth_patch', 'piece_patches', 'compact', 'skin_patch', 'part_patch', 'skin_labels',
+           'faces_label', 'layer_patches', 'joined', 'dress', 'sleeve_word', 'make_top', 'make_jacket', 'length_word',
+           'make_skirt', 'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details', 'sample_outfit']
 
 # %% ../nbs/13_clothes.ipynb #06a9eb6a
 from collections import defaultdict
@@ -33,7 +35,7 @@ from .body import Body, Identity, Pose, RestBody, bone_transforms, keypoints_3d,
 @dataclass
 class Piece:
     "One sheet of cloth, or a pair of shoes."
-    part: str  # `top`, `skirt`, `pants` or `shoe`
+    part: str  # `top`, `skirt`, `pants`, `shoe` or `hat`
     hem: float = 0.0  # height of the lower edge
     waist: float = 0.0  # height of the upper edge of skirt and pants
     neck: str = "crew"  # neckline: crew, scoop, v, turtle, wide or strap
@@ -41,19 +43,22 @@ class Piece:
     sleeve: float = 0.25  # 0 shoulder .. 0.5 elbow .. 1 wrist; 0: sleeveless, -1: straps
     loose: float = 0.5  # 0 follows the body .. 1 hangs from its widest places
     offset: float = 0.008  # distance from the skin
-    flare: float = 0.0  # widening towards the hem
+    flare: float = 0.0  # widening towards the hem; of a hat: width of the brim
     open: float = 0.0  # half gap of an open front, 0: closed
     shaft: float = 0.0  # height of a shoe above the ankle
     collar: str = ""  # a key of `COLLARS`
     placket: float = 0.0  # length of the buttoned strip below the neckline, 0: none
+    buttons: float = 0.0  # metres from button to button, 0: none
+    pockets: str = ""  # a key of `POCKETS`
+    brim: str = ""  # of a hat: a key of `BRIMS`; none: a beanie
 
 @dataclass
 class Garment:
     "What a caption names. `fabric` is left to `truepose.fabric`."
-    kind: str  # a name in `TOPS`, jacket, cardigan, blazer, coat, dress, skirt, a key of `TROUSERS` or shoes
+    kind: str  # a name in `TOPS`, jacket, cardigan, blazer, coat, dress, skirt, a key of `TROUSERS` or `HATS`, or shoes
     name: str  # plain words: "v-neck t-shirt", "long skirt", "ankle boots"
-    region: str  # upper, dress, coat, lower or shoes (names of `truepose.parsing.REGIONS`)
-    label: int  # CIHP id: 5 upper, 6 dress, 7 coat, 9 pants, 12 skirt, 18 shoes (18 left, 19 right)
+    region: str  # upper, dress, coat, lower, shoes, or hair for a hat (names of `truepose.parsing.REGIONS`)
+    label: int  # CIHP id: 1 hat, 5 upper, 6 dress, 7 coat, 9 pants, 12 skirt, 18 shoes (18 left, 19 right)
     pieces: list = field(default_factory=list)  # of Piece
     fabric: object = None  # filled in by a fabric sampler
 
@@ -433,6 +438,10 @@ def grid_faces(rows: int, columns: int) -> np.ndarray:
     return triangles(np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], -1).reshape(-1, 4))
 
 # %% ../nbs/13_clothes.ipynb #1f18f980
+def skull(wardrobe: Wardrobe, rest: RestBody) -> np.ndarray:  # [n,3]
+    "The scalp sheet without ears, smoothed: what hair and hats lie on."
+    return smoothed(wardrobe.ears(wardrobe.scalp.matrix@rest.vertices), wardrobe.scalp.mean, 12)
+
 def hair_swell(wardrobe: Wardrobe, place, style: str, rng) -> np.ndarray:  # [n] share of the thickness
     "Fuller on the crown, parted or in curls, as the style asks."
     x, y, z = place.T
@@ -454,7 +463,7 @@ def hair_cap(wardrobe: Wardrobe, rest: RestBody, style: str, fringe: float, rng)
     "Hair close to the head; `fringe` in metres over the forehead. It rises slowly from the hairline."
     sheet = wardrobe.scalp
     line = hairline_field(wardrobe, sheet.points.position, fringe)
-    smooth = smoothed(wardrobe.ears(sheet.matrix@rest.vertices), sheet.mean, 12)
+    smooth = skull(wardrobe, rest)
     rise = np.clip(line/(0.045 if style in ("short", "side part", "curly") else 0.025), 0, 1)**0.6
     volume = rng.uniform(0.5, 1.9) if style == "curly" else rng.uniform(0.75, 1.35)
     lift = HAIR_THICKNESS[style]*volume*rise*hair_swell(wardrobe, sheet.points.position, style, rng) + 0.0015
@@ -628,6 +637,11 @@ def sleeve_panel(wardrobe: Wardrobe, corners, end: str) -> np.ndarray:  # [f,3,2
     length = np.clip(t1, -1, upper)*(1 - blend[..., 0]) + (upper + t2)*blend[..., 0]
     return np.stack([angle*TORSO_RADIUS/3, -length], -1)
 
+def hat_panel(wardrobe: Wardrobe, corners) -> np.ndarray:  # [f,3,2]
+    "Round the head, and up to the crown by the angle above the rim."
+    x, y, z = np.moveaxis(corners - np.array([0, wardrobe.ear[1], wardrobe.eyes[0, 2] + 0.02]), -1, 0)
+    return np.stack([unwrapped(np.arctan2(x, -y))*TORSO_RADIUS/2, 0.1*np.arctan2(z, np.hypot(x, y))], -1)
+
 def leg_panel(wardrobe: Wardrobe, corners, sign: int) -> np.ndarray:  # [f,3,2]
     "Round and down a leg: 0 on the outside."
     hip, ankle = (wardrobe.body.head(b + (".L" if sign > 0 else ".R")) for b in ("upperleg01", "foot"))
@@ -657,6 +671,7 @@ def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece = 
     if piece is not None and piece.part == "pants":
         left = corners[..., 0].mean(1) > 0
         uv = np.where(left[:, None, None], leg_panel(wardrobe, corners, 1), leg_panel(wardrobe, corners, -1))
+    elif piece is not None and piece.part == "hat": uv = hat_panel(wardrobe, corners)
     else: uv = trunk_panel(corners)
     if piece is not None and piece.part == "top":
         for end, number in ((".L", 1), (".R", 2)):
@@ -716,24 +731,143 @@ def collar_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
                  np.concatenate([place[used] + 0.3*shift for shift in shifts]).astype(np.float32), weights, faces,
                  np.full(len(used)*len(shifts), 0.01))
 
+def laid_on(patch: Patch, inside, height: float) -> Patch:
+    "The cloth where `inside` is positive once more, a little higher."
+    matrix, faces = cut(patch.faces, inside)
+    raised = patch.vertices + height*vertex_normals(patch.vertices, patch.faces)
+    weights = (matrix@patch.weights).tocsr()
+    return compact(Patch((matrix@raised).astype(np.float32), matrix@patch.template, weights, faces, matrix@inside))
+
+def front_top(wardrobe: Wardrobe, piece: Piece) -> float:
+    "Height of the lowest point of the neckline."
+    return wardrobe.neck[2] - NECKLINES[piece.neck][1] - piece.neck_depth
+
 def placket_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     "The buttoned strip: 3 cm of the front once more, 3 mm higher."
     x, y, z = patch.template.T
     front = np.where(y < wardrobe.chest[1] - 0.02, 0.015 - np.abs(x), -1.0)
-    end = wardrobe.neck[2] - NECKLINES[piece.neck][1] - piece.neck_depth - piece.placket
-    inside = np.minimum(front, z - end)
-    matrix, faces = cut(patch.faces, inside)
-    raised = patch.vertices + 0.003*vertex_normals(patch.vertices, patch.faces)
-    weights = (matrix@patch.weights).tocsr()
-    return compact(Patch((matrix@raised).astype(np.float32), matrix@patch.template, weights, faces, matrix@inside))
+    return laid_on(patch, np.minimum(front, z - (front_top(wardrobe, piece) - piece.placket)), 0.003)
+
+# %% ../nbs/13_clothes.ipynb #41531fd7
+POCKETS = {  # (both sides?, middle, half width: metres on the panel), height
+    "chest": (False, 0.105, 0.05, 0.11), "hips": (True, 0.15, 0.06, 0.13), "seat": (True, 0.075, 0.056, 0.13),
+    "kangaroo": (True, 0, 0.13, 0.16)}
+
+def pocket_field(wardrobe: Wardrobe, place, piece: Piece) -> np.ndarray:  # [n] metres
+    "Positive inside the outline of a pocket: pointed below, or slanted (kangaroo)."
+    x, y, z = place.T
+    both, middle, half, height = POCKETS[piece.pockets]
+    seat = piece.pockets == "seat"
+    across = x if seat else trunk_panel(place[:, None])[:, 0, 0]
+    across = (np.abs(across) if both else across) - middle
+    low = wardrobe.bust - 0.06 if piece.pockets == "chest" else piece.hem + 0.04 if piece.part == "top" else piece.waist - 0.08 - height
+    if piece.pockets == "kangaroo": half = half - 0.4*np.clip(z - low - 0.05, 0, 1)
+    point = 0.3*(half - np.abs(across))*(piece.pockets in ("chest", "seat"))
+    field = np.min([half - np.abs(across), low + height - z, z - low + point - 0.015], 0)
+    return np.where((y > 0) == seat, field, -1)
+
+def pocket_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
+    "All pockets of a piece."
+    return laid_on(patch, pocket_field(wardrobe, patch.template, piece), 0.003)
+
+# %% ../nbs/13_clothes.ipynb #f5b42664
+BUTTON = ((0.006, 0), (0.006, 0.0025), (0.004, 0.0035), (0, 0.0035))  # rows of (radius, height) in metres
+
+def button_spots(wardrobe: Wardrobe, piece: Piece) -> np.ndarray:  # [n,2] x and height
+    "Down the placket, or down one edge of an open front."
+    end = piece.hem if piece.open else max(front_top(wardrobe, piece) - piece.placket, piece.hem)
+    heights = np.arange(front_top(wardrobe, piece) - 0.02, end + 0.015, -piece.buttons)
+    aside = -front_gap(wardrobe, heights, piece) - 0.014 if piece.open else np.zeros(len(heights))
+    return np.stack([aside, heights], 1)
+
+def button_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
+    "Discs on the cloth, each with the weights of the vertex below it."
+    front = np.flatnonzero(patch.template[:, 1] < wardrobe.chest[1] - 0.02)
+    spots = button_spots(wardrobe, piece)
+    distance, nearest = cKDTree(patch.template[front][:, [0, 2]]).query(spots)
+    under, rows, columns = front[nearest[distance < 0.012]], len(BUTTON), 10
+    normal = vertex_normals(patch.vertices, patch.faces)[under]
+    right = np.cross(normal, [0, 0, 1.0])
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    radius, height = np.array(BUTTON).T[:, :, None, None]
+    around = np.linspace(0, 2*np.pi, columns)[:, None]
+    def disc(right, up, normal): return radius*(np.cos(around)*right + np.sin(around)*up) + (height + 0.003)*normal
+    shift = np.array([disc(*axes) for axes in zip(right, np.cross(right, normal), normal)]).reshape(-1, 3)
+    own = np.repeat(under, rows*columns)
+    faces = (grid_faces(rows, columns)[None] + np.arange(len(under))[:, None, None]*rows*columns).reshape(-1, 3)
+    return Patch((patch.vertices[own] + shift).astype(np.float32), (patch.template[own] + shift).astype(np.float32),
+                 patch.weights[own], faces, np.full(len(own), 0.01))
+
+# %% ../nbs/13_clothes.ipynb #84cdbabf
+def hat_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:  # [n] metres above the rim
+    "Positive under the hat."
+    x, y, z = points.position.T
+    front, ear = wardrobe.brow_y, wardrobe.ear[1]
+    line = np.interp(y, [front, ear - 0.03, ear - 0.01, ear + 0.04, wardrobe.nape_y], [0.042, 0.034, 0.022, 0.018, -0.02])
+    return z - wardrobe.eyes[0, 2] - line - piece.hem
+
+def shape_hat(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) -> np.ndarray:
+    "A beanie with a cuff, a cap, or a hat with a raised crown."
+    above = hat_field(wardrobe, sheet.points, piece)
+    up = np.clip((above - 0.03)/0.06, 0, 1)
+    base = skull(wardrobe, rest)
+    cloth = base + vertex_normals(base, sheet.faces)*0.011
+    cloth[:, 2] += {"": 0.014*up**2, "visor": 0.004*up, "round": 0.035*up**0.7}[piece.brim]
+    if piece.brim: cloth[:, 1] -= 0.008*up*np.clip(-(base[:, 1] - base[:, 1].mean())/0.05, 0, 1)  # upright in front
+    cloth = smoothed(cloth, sheet.mean, 30)
+    if not piece.brim: cloth += vertex_normals(cloth, sheet.faces)*(0.005*np.clip((0.04 - above)/0.004, 0, 1))[:, None]
+    return cloth.astype(np.float32)
+
+FIELDS["hat"], SHAPERS["hat"] = hat_field, shape_hat
+
+# %% ../nbs/13_clothes.ipynb #42f3c0ad
+BRIMS = {"visor": 0.065, "round": 0.07}  # usual width in metres
+
+def brim_patch(patch: Patch, piece: Piece) -> Patch:
+    "A visor in front or a brim all round, swept along the rim; `flare` is its width."
+    border = open_edges(patch.faces)
+    out = (patch.vertices - patch.vertices.mean(0))*[1, 1, 0]
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    if piece.brim == "visor": border = border[(out[border, 1] < -0.2).all(1)]
+    used, edges = np.unique(border, return_inverse=True)
+    line, out = patch.vertices[used], out[used]
+    width = np.full(len(used), piece.flare)
+    if piece.brim == "visor":
+        width = width*np.sqrt(np.clip(1 - (out[:, 0]/0.95)**2, 0, 1))
+        out = np.stack([0.4*out[:, 0], -np.ones(len(out)), 0*width], 1)
+    shifts = []
+    for share in np.linspace(0, 1, 6):
+        drop = -0.25*share if piece.brim == "visor" else -0.18*share + 0.3*(share*out[:, 0])**2
+        shifts.append(width[:, None]*(share*out + np.stack([0*width, 0*width, drop + 0*width], 1)))
+    faces = strip_faces(edges.reshape(-1, 2), len(used), len(shifts))
+    return Patch(np.concatenate([line + shift for shift in shifts]).astype(np.float32),
+                 np.concatenate([patch.template[used] + shift for shift in shifts]).astype(np.float32),
+                 sp.vstack([patch.weights[used]]*len(shifts)).tocsr(), faces, np.full(len(used)*len(shifts), 0.01))
+
+# %% ../nbs/13_clothes.ipynb #1db2b75d
+def under_hat(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hair: Patch) -> Patch:
+    "Hair that fits into a hat: 3 mm thick under it, thicker again below its rim; what is well inside is dropped."
+    base = skull(wardrobe, rest)
+    above = hat_field(wardrobe, wardrobe.scalp.points, piece)
+    centre = base[np.abs(above) < 0.02].mean(0)
+    away = base - centre
+    radius = np.linalg.norm(away, axis=1)
+    out = hair.vertices - centre
+    far = np.linalg.norm(out, axis=1)
+    nearest = cKDTree(away/radius[:, None]).query(out/far[:, None])[1]
+    below = np.maximum(-above[nearest], 0)
+    allowed = radius[nearest] + 0.003 + 1.2*below + 12*np.maximum(below - 0.04, 0)
+    pressed = centre + out*np.minimum(allowed/far, 1)[:, None]
+    faces = hair.faces[~(above[nearest] > 0.012)[hair.faces].all(1)]
+    return compact(Patch(pressed.astype(np.float32), hair.template, hair.weights, faces))
 
 # %% ../nbs/13_clothes.ipynb #5fd8820a
 @dataclass
 class Layer:
     "A run of vertices and faces drawn with one material."
-    kind: str  # cloth, shoe, skin, eye, lash or hair
-    garment: Garment = None  # for cloth and shoe
-    piece: Piece = None  # for cloth and shoe
+    kind: str  # cloth, button, shoe, skin, eye, lash or hair
+    garment: Garment = None  # for cloth, button and shoe
+    piece: Piece = None  # for cloth, button and shoe
     side: str = ""  # left or right, for eyes and lashes
     vertices: slice = None  # its vertices in the mesh
     faces: slice = None  # its faces in the mesh
@@ -778,7 +912,7 @@ class DressedMesh:
 # %% ../nbs/13_clothes.ipynb #16802f0e
 def cloth_patch(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: list) -> Patch:
     "Cut and drape one piece; `hidden_by` are the pieces worn over it."
-    sheet = wardrobe.skirt if piece.part == "skirt" else wardrobe.tights
+    sheet = {"skirt": wardrobe.skirt, "hat": wardrobe.scalp}.get(piece.part, wardrobe.tights)
     shaped = SHAPERS[piece.part](wardrobe, sheet, rest, piece)
     inside = FIELDS[piece.part](wardrobe, sheet.points, piece)
     matrix, faces = cut(sheet.faces, inside)
@@ -791,16 +925,22 @@ def cloth_patch(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: lis
         points = Points(position, limits[:, 0], limits[:, 1])
         covered = np.max([FIELDS[p.part](wardrobe, points, p) for p in hidden_by], 0) > 0.012
         faces = faces[~covered[faces].all(1)]
-    return compact(Patch(matrix@shaped, position, (matrix@sheet.weights).tocsr(), faces, matrix@inside))
+    weights = one_bone(wardrobe.body, "head", len(position)) if piece.part == "hat" else (matrix@sheet.weights).tocsr()
+    return compact(Patch(matrix@shaped, position, weights, faces, matrix@inside))
 
-def piece_patches(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: list) -> list:  # of Patch
-    "A piece of clothing with its folded edges, its collar and its placket."
+def piece_patches(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: list) -> list:  # of (kind of layer, Patch)
+    "A piece of clothing with its folded edges, and all that is sewn on."
     patch = cloth_patch(wardrobe, rest, piece, hidden_by)
-    if piece.part == "shoe" or not len(patch.faces): return [patch]
-    patches = [folded(patch)]
-    if piece.collar: patches.append(collar_patch(wardrobe, patch, piece))
-    if piece.placket: patches.append(folded(placket_patch(wardrobe, patch, piece), 0.003))
-    return [part for part in patches if len(part.faces)]
+    if piece.part == "shoe" or not len(patch.faces): return [("shoe" if piece.part == "shoe" else "cloth", patch)]
+    sewn_on = []
+    if piece.placket: sewn_on.append(placket_patch(wardrobe, patch, piece))
+    if piece.pockets: sewn_on.append(pocket_patch(wardrobe, patch, piece))
+    if piece.brim: sewn_on.append(brim_patch(patch, piece))
+    patches = [folded(patch), *[folded(part, 0.003) for part in sewn_on if len(part.faces)]]
+    if piece.collar: patches.insert(1, collar_patch(wardrobe, patch, piece))
+    pairs = [("cloth", part) for part in patches]
+    if piece.buttons: pairs.append(("button", button_patch(wardrobe, patch, piece)))
+    return [(kind, part) for kind, part in pairs if len(part.faces)]
 
 def compact(patch: Patch) -> Patch:
     "Drop vertices that no face uses."
@@ -842,7 +982,7 @@ def faces_label(wardrobe: Wardrobe, layer: Layer, patch: Patch, part) -> np.ndar
     "Parsing labels of a layer."
     if layer.kind == "skin": return skin_labels(wardrobe, patch, part)
     if layer.kind == "shoe": return np.where(patch.template[patch.faces, 0].mean(1) > 0, 18, 19).astype(np.uint8)
-    label = {"cloth": layer.garment.label if layer.garment else 0, "eye": 13, "lash": 13, "hair": 2}[layer.kind]
+    label = layer.garment.label if layer.garment else {"eye": 13, "lash": 13, "hair": 2}[layer.kind]
     return np.full(len(patch.faces), label, np.uint8)
 
 # %% ../nbs/13_clothes.ipynb #b7882950
@@ -852,14 +992,15 @@ def layer_patches(wardrobe: Wardrobe, identity: Identity, outfit: Outfit, rest: 
     pairs = []
     for i, (garment, piece) in enumerate(worn):
         over = [p for g, p in worn[i + 1:] if g is not garment]
-        kind = "shoe" if piece.part == "shoe" else "cloth"
-        pairs += [(Layer(kind, garment, piece), patch) for patch in piece_patches(wardrobe, rest, piece, over)]
+        pairs += [(Layer(kind, garment, piece), patch) for kind, patch in piece_patches(wardrobe, rest, piece, over)]
     pairs.append((Layer("skin"), skin_patch(wardrobe, rest, [p for _, p in worn])))
     for side in ("left", "right"):
         for kind in ("eye", "lash"):
             pairs.append((Layer(kind, side=side), part_patch(wardrobe, rest, f"{side}_{kind}")))
     cloth = max([piece.offset for _, piece in worn if piece.part == "top"], default=0)
-    return pairs + [(Layer("hair"), p) for p in hair_patches(wardrobe, rest, identity.hair_style, identity.seed, cloth)]
+    hair = hair_patches(wardrobe, rest, identity.hair_style, identity.seed, cloth)
+    for hat in [piece for _, piece in worn if piece.part == "hat"]: hair = [under_hat(wardrobe, rest, hat, p) for p in hair]
+    return pairs + [(Layer("hair"), patch) for patch in hair if len(patch.faces)]
 
 def joined(wardrobe: Wardrobe, pairs: list) -> dict:
     "One mesh of all patches; sets the slices of the layers."
@@ -992,13 +1133,34 @@ def make_shoes(rng, wardrobe: Wardrobe, woman: bool, bare_legs: bool) -> Garment
     return Garment("shoes", name, "shoes", 18, [Piece("shoe", shaft=kinds[name], offset=0.012)])
 
 # %% ../nbs/13_clothes.ipynb #04250c87
+HATS = {"baseball cap": "visor", "beanie": "", "brimmed hat": "round"}  # kind -> brim
+HAT_CHANCE = 0.09  # where the hair allows it
+POCKET_CHANCE = {"shirt": ("chest", 0.6), "jacket": ("hips", 0.6), "blazer": ("hips", 0.8), "cardigan": ("hips", 0.4),
+                 "coat": ("hips", 0.7), "hoodie": ("kangaroo", 0.8), "jeans": ("seat", 1), "shorts": ("seat", 0.7),
+                 "trousers": ("seat", 0.5)}
+BUTTONS = {"shirt": 0.085, "polo": 0.055, "blouse": 0.08, "cardigan": 0.1, "coat": 0.13, "blazer": 0.12}
+
+def make_hat(rng, woman: bool) -> Garment:
+    "A cap, a beanie or a brimmed hat."
+    kind = str(rng.choice(list(HATS), p=[0.35, 0.3, 0.35] if woman else [0.5, 0.35, 0.15]))
+    width = BRIMS.get(HATS[kind], 0)*rng.uniform(0.85, 1.15)
+    return Garment(kind, kind, "hair", 1, [Piece("hat", rng.uniform(-0.004, 0.008), brim=HATS[kind], flare=width,
+                                                  loose=0, offset=0)])
+
+def add_details(rng, garments: list) -> None:
+    "Pockets and buttons, in place."
+    for garment in garments:
+        pockets, chance = POCKET_CHANCE.get(garment.kind, ("", 0))
+        if rng.random() < chance: garment.pieces[0].pockets = pockets
+        garment.pieces[-1].buttons = BUTTONS.get(garment.kind, 0)
+
 TOPS = {"woman": ["tee", "longsleeve", "tank", "vneck", "sweater", "crop", "hoodie", "polo", "shirt", "blouse"],
         "man": ["tee", "tee", "longsleeve", "tank", "vneck", "sweater", "hoodie", "polo", "shirt", "shirt"]}
 
 def sample_outfit(rng: np.random.Generator, identity: Identity,
                   sample_fabric=None,  # function (rng, garment) -> fabric; None leaves the slots empty
                   ) -> Outfit:
-    "Random garments, innermost first: shoes, lower, upper, coat."
+    "Random garments, innermost first: shoes, lower, upper, coat, hat."
     wardrobe, woman = Wardrobe.load(), identity.sex == "woman"
     if woman and rng.random() < 0.3: garments = [make_dress(rng, wardrobe)]
     else:
@@ -1011,7 +1173,12 @@ def sample_outfit(rng: np.random.Generator, identity: Identity,
         thin = upper.kind != "sweater" and not upper.pieces[0].collar
         if thin and rng.random() < 0.3: garments.append(make_jacket(rng, wardrobe))
     bare = garments[0].kind in ("dress", "skirt", "shorts")
-    outfit = Outfit([make_shoes(rng, wardrobe, woman, bare), *garments])
-    for garment in outfit:
+    garments = [make_shoes(rng, wardrobe, woman, bare), *garments]
+    for garment in garments:
         if sample_fabric is not None: garment.fabric = sample_fabric(rng, garment)
-    return outfit
+    own = rng.spawn(1)[0]  # a stream of its own: details change nothing else about a person
+    add_details(own, garments)
+    if identity.hair_style != "bun" and own.random() < HAT_CHANCE:
+        garments.append(make_hat(own, woman))
+        if sample_fabric is not None: garments[-1].fabric = sample_fabric(own, garments[-1])
+    return Outfit(garments)

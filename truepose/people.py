@@ -52,7 +52,10 @@ _CLOTH = {"jeans": ("denim",), "shoes": ("plain",), "leggings": {"plain": 4, "me
           "jacket": {**_CALM, "denim": 2, "camouflage": .5}, "blazer": _CALM, "coat": _CALM, "cardigan": _KNIT,
           "polo": {"plain": 3, "hstripe": 2, "melange": 1, "rib": 1, "argyle": 1},
           "shirt": {**_CALM, "denim": 1, "floral": 1, "dots": 1}, "blouse": _LIVELY,
-          "skirt": {**_LIVELY, "denim": 1, "houndstooth": 1}}
+          "skirt": {**_LIVELY, "denim": 1, "houndstooth": 1},
+          "baseball cap": {"plain": 5, "denim": 1, "camouflage": 1, "melange": 1},
+          "beanie": {"plain": 3, "rib": 4, "melange": 2, "hstripe": 1},
+          "brimmed hat": {"plain": 4, "melange": 2, "herringbone": 1}}
 
 
 def fabric_for(rng: np.random.Generator, garment: Garment) -> Fabric:
@@ -233,7 +236,9 @@ def region_captions(person: Person) -> dict:  # region -> words, whether seen or
     words = {"background": backdrop, "hair": hair_words(identity),
              "face": f"face of {person_words(identity)}{beard}, {skin}", "torso": f"neck and chest, {skin}"}
     words |= {region: f"{region.replace('_', ' ')}, {skin}" for region in ("left_arm", "right_arm", "left_leg", "right_leg")}
-    return words | {garment.region: describe(garment.fabric, garment.name) for garment in person.outfit}
+    worn = {garment.region: describe(garment.fabric, garment.name) for garment in person.outfit}
+    if "hair" in worn: worn["hair"] = f"{words['hair']} under {'an' if worn['hair'][0] in 'aeiou' else 'a'} {worn['hair']}"  # a hat is in the region of the hair
+    return words | worn
 
 
 def captions(person: Person, view: View, parsing: np.ndarray,
@@ -242,7 +247,7 @@ def captions(person: Person, view: View, parsing: np.ndarray,
     "Words for a picture and its visible regions (0.1 % of the pixels or more)."
     share = np.bincount(to_regions(parsing).numpy().ravel(), minlength=len(REGIONS)) / parsing.size
     words = {region: text for region, text in region_captions(person).items() if share[REGIONS.index(region)] >= 0.001}
-    worn = [with_article(g, words[g.region]) for g in reversed(list(person.outfit)) if g.region in words]
+    worn = [with_article(g, words[g.region]) for g in reversed(list(person.outfit)) if g.region in words and g.region != "hair"]
     wearing = ", ".join(worn[:-1]) + " and " + worn[-1] if len(worn) > 1 else "".join(worn)
     hair = f" with {words['hair']}" if "hair" in words else ""
     length = "half length" if view.crop == "half" else "full length"

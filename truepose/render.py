@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['KEY_TINTS', 'FILL_TINTS', 'WALL_PIXELS', 'PLACES', 'NATURAL', 'WOODS', 'LEAVES', 'THINGS', 'OCCLUDERS', 'CLOTH',
-           'SHOE', 'SKIN', 'EYE', 'LASH', 'HAIR', 'KIND_CODES', 'TILE_SIZES', 'PRINT_SIZES', 'WRAPS', 'SPIRAL', 'FLOOR',
-           'CELLS', 'JOINT_RADIUS', 'JOINT_PART', 'SURFACE_STEP', 'kernel', 'rasterise', 'rasterise_flat', 'zbuffer',
-           'vertex_normals', 'shortening', 'Light', 'sample_light', 'soft_noise', 'paint_boxes', 'paint_foliage',
-           'paint_lamps', 'gradient', 'brick_wall', 'park', 'street', 'shelves', 'indoors', 'seaside', 'night_street',
-           'Backdrop', 'floor_tile', 'sample_backdrop', 'Occluder', 'tube', 'leaf', 'slab', 'post', 'railing', 'plant',
-           'table', 'sample_occluder', 'tile_pyramid', 'print_pyramid', 'band_noise', 'fold_slopes', 'noise_tiles',
-           'Landmarks', 'landmarks', 'Prepared', 'painted_hair', 'prepare', 'occlusion', 'smooth_ambient',
-           'centre_normals', 'shade', 'floor_shadow', 'compose', 'place_occluder', 'draw_occluder', 'read_labels',
-           'joint_visibility', 'Rendered', 'keypoints_of', 'render', 'frame_camera', 'correspondence', 'read_places',
-           'surface_map', 'surface_places']
+           'SHOE', 'SKIN', 'EYE', 'LASH', 'HAIR', 'KIND_CODES', 'TILE_SIZES', 'PRINT_SIZES', 'WRAPS', 'BUTTON_COLOURS',
+           'SPIRAL', 'FLOOR', 'CELLS', 'JOINT_RADIUS', 'JOINT_PART', 'SURFACE_STEP', 'kernel', 'rasterise',
+           'rasterise_flat', 'zbuffer', 'vertex_normals', 'shortening', 'Light', 'sample_light', 'soft_noise',
+           'paint_boxes', 'paint_foliage', 'paint_lamps', 'gradient', 'brick_wall', 'park', 'street', 'shelves',
+           'indoors', 'seaside', 'night_street', 'Backdrop', 'floor_tile', 'sample_backdrop', 'Occluder', 'tube',
+           'leaf', 'slab', 'post', 'railing', 'plant', 'table', 'sample_occluder', 'tile_pyramid', 'print_pyramid',
+           'band_noise', 'fold_slopes', 'noise_tiles', 'Landmarks', 'landmarks', 'Prepared', 'painted_hair', 'prepare',
+           'occlusion', 'smooth_ambient', 'centre_normals', 'shade', 'floor_shadow', 'compose', 'place_occluder',
+           'draw_occluder', 'read_labels', 'joint_visibility', 'Rendered', 'keypoints_of', 'render', 'frame_camera',
+           'correspondence', 'read_places', 'surface_map', 'surface_places']
 
 # %% ../nbs/15_render.ipynb #6326abe2
 import math
@@ -444,7 +444,7 @@ def sample_occluder(rng: np.random.Generator) -> Occluder:
 
 # %% ../nbs/15_render.ipynb #23c76da8
 CLOTH, SHOE, SKIN, EYE, LASH, HAIR = range(6)
-KIND_CODES = dict(cloth=CLOTH, shoe=SHOE, skin=SKIN, eye=EYE, lash=LASH, hair=HAIR)
+KIND_CODES = dict(cloth=CLOTH, shoe=SHOE, button=SHOE, skin=SKIN, eye=EYE, lash=LASH, hair=HAIR)
 TILE_SIZES, PRINT_SIZES = (256, 128, 64, 32, 16, 8), (192, 96, 48, 24)
 WRAPS = (TORSO_GIRTH, TORSO_GIRTH / 3, TORSO_GIRTH / 2)  # metres of panel once around trunk, sleeve, trouser leg
 
@@ -566,6 +566,9 @@ def _tucked(mesh: DressedMesh) -> np.ndarray:  # [V] metres
     return push
 
 # %% ../nbs/15_render.ipynb #d636ae69
+BUTTON_COLOURS = ((.94, .93, .9), (.1, .1, .11), (.5, .36, .22))  # white, black, horn
+
+
 def _layer_row(kind: str, fabric: Fabric | None, piece, tile: int, chest_print: int, marks: Landmarks) -> np.ndarray:
     "Numbers of one layer, by column: 0 kind 1 tile 2 scale 3 fold 4,5 shifts 6 block 7:10 second colour 10 print 11 size ..."
     row = np.zeros(32, np.float32)
@@ -577,10 +580,11 @@ def _layer_row(kind: str, fabric: Fabric | None, piece, tile: int, chest_print: 
     row[6] = ["", "yoke", "band"].index(fabric.layout)
     row[7:10] = _linear(second)
     row[11], row[12] = (fabric.print.size_m if fabric.print else 1), (marks.yoke if fabric.layout == "yoke" else marks.chest)
-    row[13] = dict(top=0, skirt=1, pants=2, shoe=3)[piece.part]
+    row[13] = dict(top=0, skirt=1, pants=2, shoe=3, hat=4)[piece.part]
     row[14] = 1 if fabric.kind == "denim" else 0
     row[15] = 1 if piece.open else 0
-    row[16:19] = _linear(fabric.colours[0])
+    row[16:19] = _linear(BUTTON_COLOURS[fabric.seed % 3] if kind == "button" else fabric.colours[0])
+    row[25] = 1 if piece.pockets == "seat" else 0
     row[22], row[23], row[24] = marks.hip, marks.knee, marks.sole
     return row
 
@@ -722,7 +726,7 @@ def _top_panel(arms, place, sleeve):
 @kernel
 def _cloth(row, tile, chest_print, tile_starts, print_starts, wraps, folds, u, v, part, place, edge, wrinkle, footprint, out):
     "Fill out[0:3] colour and out[3:5] slope of the folds along u and v."
-    wrap, scale = wraps[2 if row[13] == 2 else 1 if part == 1 else 0], row[2]
+    wrap, scale = wraps[2 if row[13] == 2 or row[13] == 4 else 1 if part == 1 else 0], row[2]
     repeats = max(1., math.floor(wrap / scale + .5))
     size = wrap / repeats
     level = int(math.log2(max(footprint * 256 / size, 1.)) + .35)
@@ -741,13 +745,15 @@ def _cloth(row, tile, chest_print, tile_starts, print_starts, wraps, folds, u, v
     shade = 1 - .30 * _bell((edge - .016) / thin) * (.004 / (thin + .001))  # seam along hems, cuffs, necklines, fronts
     if row[13] == 2:  # trousers: fly and a worn front on denim
         shade *= 1 - .3 * _bell(place[0] / .004) * (place[2] > row[22] - .05)
+        if row[25] > 0 and place[1] < 0 and place[2] < row[22] + .065:  # the front pockets' curved openings
+            shade *= 1 - .3 * _bell((math.hypot(abs(place[0]) - .15, place[2] - row[22] - .065) - .075) / .004)
         if row[14] > 0:
             worn = _bell((abs(place[0]) - .12) / .05) * (place[1] < 0) * min(max((place[2] - row[23] + .25) / .3, 0.), 1.)
             shade *= 1 + .35 * worn * min(max((row[22] + .02 - place[2]) / .15, 0.), 1.)
     out[0], out[1], out[2] = r * shade, g * shade, b * shade
     first = 0 if row[13] == 0 else 2
     fu, fv = u / wraps[0], v / wraps[0]
-    strength = .0080 * row[3] * (.7 + 1.8 * min(wrinkle, 1.3))
+    strength = .0080 * row[3] * (.7 + 1.8 * min(wrinkle, 1.3)) * (.35 if row[13] == 4 else 1.)  # a hat is stiff
     du, dv = _slopes(folds[first], fu + row[4], fv + .3)
     eu, ev = _slopes(folds[first + 1], fu + .1, fv + row[5])
     out[3], out[4] = strength * (du + .55 * eu), strength * (dv + .55 * ev)
