@@ -30,12 +30,13 @@ def to_labels(regions: torch.Tensor,  # long [..., h, w] indices into `REGIONS`
     return np.array([_CIHP_OF[name] for name in REGIONS], np.uint8)[regions.cpu().numpy()]
 
 # %% ../nbs/28_parser.ipynb #b80029ff
-def parser_network(channels: tuple = (24, 32, 48, 64),  # width of each level
+def parser_network(size: tuple = (128, 88),  # (height, width) of the pictures that it will be trained on
+                   channels: tuple = (24, 32, 48, 64),  # width of each level
                   ) -> UNet2DModel:
     "A network with random weights."
     n = len(channels)
-    return UNet2DModel(in_channels=12, out_channels=4 * len(REGIONS), block_out_channels=channels, layers_per_block=1, norm_num_groups=8,
-                       attention_head_dim=16, down_block_types=("DownBlock2D",) * n, up_block_types=("UpBlock2D",) * n)
+    return UNet2DModel(sample_size=size, in_channels=12, out_channels=4 * len(REGIONS), block_out_channels=channels, layers_per_block=1,
+                       norm_num_groups=8, attention_head_dim=16, down_block_types=("DownBlock2D",) * n, up_block_types=("UpBlock2D",) * n)
 
 
 def region_logits(network: UNet2DModel,
@@ -127,8 +128,8 @@ def region_iou(predicted: torch.Tensor,  # long [b, h, w]
 # %% ../nbs/28_parser.ipynb #1eb7d468
 class Parser:
     "Our network as a function: uint8 [h, w, 3] -> uint8 [h, w] CIHP ids."
-    def __init__(self, network: UNet2DModel, height: int = 128):  # pixels, at work
-        self.network, self.height = network.eval(), height
+    def __init__(self, network: UNet2DModel):
+        self.network, self.height = network.eval(), network.config.sample_size[0]
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray) -> np.ndarray:
