@@ -290,6 +290,13 @@ def test_evaluate_under_two_protocols(tmp_path):
     assert measures["protocols"]["dptn"]["psnr_db"] > measures["psnr_db"] and "copy_source_ssim" in measures
     assert not list(tmp_path.glob(".out*"))
     refused(*command, "--protocol", "strict,clfd", words=("clfd", "cfld"))
+    (tmp_path/"out.csv").rename(tmp_path/"other.csv")
+    result = call(*command, "--against", tmp_path/"other.csv")
+    assert result.exit_code == 0 and "against other.csv" in result.output, result.output
+    found = json.loads((tmp_path/"out.json").read_text())["against"]["measures"]["strict_ssim"]
+    assert found["n_pairs"] == 2 and abs(found["difference"]) < 1e-5  # the table has six digits
+    refused(*command, "--against", tmp_path/"gone.csv", words=("gone.csv", "truepose evaluate"))
+    refused(*command, "--against", tmp_path/"out.json", words=("out.json", "truepose evaluate"))
 
 
 def test_evaluate_refuses(tmp_path):

@@ -284,11 +284,15 @@ def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated p
              out: Annotated[Path, typer.Option(help="JSON to write; a CSV per pair stands beside it")],
              protocol: Annotated[str, typer.Option(help="strict, cfld, pidm, pcdms, gfla, dptn, vtoneval; several with commas")] = "strict",
              reference: Annotated[Path | None, typer.Option(help="folder of training pictures, for the FID of the field")] = None,
-             bounds: Annotated[bool, typer.Option("--bounds", help="also the floor (copy the source) and the ceiling (codec round trip)")] = False):
+             bounds: Annotated[bool, typer.Option("--bounds", help="also the floor (copy the source) and the ceiling (codec round trip)")] = False,
+             against: Annotated[Path | None, typer.Option(help="CSV that this command wrote for another method: paired tests, pair by pair")] = None,
+             pose: Annotated[bool, typer.Option("--pose", help="also the pose error, by MediaPipe (see `truepose pose`)")] = False):
     "Measure pictures against the truth of the same names; killed, the same command goes on."
     check_ending("--out", out, ".json")
     from truepose.evaluation import evaluate_folders
-    measures = evaluate_folders(generated, truth, out, protocol, reference, bounds, progress=sys.stderr.isatty())
+    from truepose.photo import MediaPipePose
+    measures = evaluate_folders(generated, truth, out, protocol, reference, bounds, pose_estimator=MediaPipePose() if pose else None,
+                                against=against, progress=sys.stderr.isatty())
     names, width = list(measures["protocols"]), max(map(len, (*measures["side_by_side"], "n_pairs")))
     typer.echo(f"{measures['n_pairs']} pairs".rjust(width) + "".join(f"{name:>10}" for name in names))
     for measure, values in measures["side_by_side"].items():
@@ -296,6 +300,9 @@ def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated p
     for reason in dict.fromkeys(entry["reason"] for p in measures["protocols"].values() for entry in p["absent"]):
         lost = dict.fromkeys(entry["name"] for p in measures["protocols"].values() for entry in p["absent"] if entry["reason"] == reason)
         typer.echo(f"absent: {', '.join(lost)}: {reason}")
+    for measure, found in measures.get("against", {}).get("measures", {}).items():
+        typer.echo(f"{measure:>{width}} {found['difference']:+.4g} against {against.name}, 95 % {found['low95']:+.4g} to {found['high95']:+.4g}, "
+                   f"p {found['p_wilcoxon']:.2g}, {found['n_pairs']} pairs of {found['n_groups']} persons")
     typer.echo(f"written: {out} and {out.with_suffix('.csv').name}")
 
 # %% ../nbs/60_cli.ipynb #95d5b48d

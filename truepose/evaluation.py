@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAVE_EVERY', 'pair_seed', 'copy_source', 'codec_roundtrip', 'to_labels', 'truepose', 'write_rows', 'read_rows',
            'evaluate_method', 'evaluate', 'metrics_of', 'drawn_pairs', 'fingerprint', 'match_names', 'measure_pair',
-           'evaluate_folders']
+           'compare_tables', 'evaluate_folders']
 
 # %% ../nbs/43_evaluation.ipynb #bb129c42
 import csv
@@ -27,7 +27,7 @@ from .core import InputError, atomic_write, autocast, package_dir, read_json, wr
 from .data import IMAGE_ENDINGS, PairDataset, PeopleDataset, load_image, load_surface, read_pairs
 from .features import (Absent, face_cosine, frechet_distance, kernel_distance, load_encoder, load_lpips, lpips_distance, pose_error,
                                retrieval_ranks, surface_error)
-from .metrics import ABSENT, MEASURES, REGION_GROUPS, pair_measures, region_mask, summarise
+from .metrics import ABSENT, MEASURES, REGION_GROUPS, pair_measures, paired_difference, region_mask, summarise
 from .parsing import LABEL_SETS, REGIONS, load_parsing, region_table, to_regions
 from .pose import load_keypoints, resize_keypoints
 from .protocols import canonical_name, garment_of, get_protocols, person_of, prepare, score_pair, split_pair
@@ -300,6 +300,34 @@ def _in_parts(work: Path, key: str, items: list, compute, progress: bool, ending
 def _stamp(paths: list) -> list:
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
 
+# %% ../nbs/43_evaluation.ipynb #55f16307
+def _read_table(path: Path) -> list:  # of dicts
+    try: rows = read_rows(path)
+    except FileNotFoundError: raise InputError(f"--against {path}: no such file; give the CSV that `truepose evaluate` wrote for the other method") from None
+    except (ValueError, UnicodeDecodeError) as e: raise InputError(f"--against {path}: not a table of `truepose evaluate` ({e})") from None
+    missing = [column for column in ("source", "truth", "person") if not rows or column not in rows[0]]
+    if missing: raise InputError(f"--against {path}: no column {missing[0]!r} or no rows; give the CSV that `truepose evaluate` wrote for the other method")
+    return rows
+
+
+def compare_tables(rows: list,  # of one method, as dicts with source, truth, person and `PROTOCOL_MEASURE`
+                   others: list,  # of another method
+                  ) -> dict:  # measure -> mean, mean_against and those of `paired_difference`
+    "Every measure that both tables have, pair by pair."
+    place = {(row["source"], row["truth"]): row for row in others}
+    both = [(row, place[key]) for row in rows if (key := (row["source"], row["truth"])) in place]
+    if not both: raise InputError(f"--against: none of its {len(others)} pairs of source and truth is among the {len(rows)} here, "
+                                  f"e.g. {(others[0]['source'], others[0]['truth'])}; evaluate both methods on the same pairs")
+    persons, found = [mine["person"] for mine, _ in both], {}
+    for name in rows[0]:
+        if name in _TEXTS or name not in others[0]: continue
+        values = np.array([[mine[name], other[name]] for mine, other in both], np.float64)
+        known = ~np.isnan(values).any(1)
+        if not known.any(): continue
+        means = dict(zip(("mean", "mean_against"), values[known].mean(0).tolist()))
+        found[name] = means | paired_difference(*values.T, persons)
+    return found
+
 # %% ../nbs/43_evaluation.ipynb #c81c1f27
 _ENCODER_OF = {"fid_pgpis": "inception_pgpis", "fid_pytorch": "inception_pytorch", "fid_clean": "inception_clean", "kid_clean": "inception_clean",
                "clip_nano_frechet": "clip_nano", "clip_nano_kid": "clip_nano"}
@@ -313,13 +341,14 @@ def evaluate_folders(generated: str | Path,  # folder of pictures
                      bounds: bool = False,  # also measure the floor and the ceiling
                      face_encoder=None,  # function: uint8 [h, w, 3] -> float [d] or None, see `face_cosine`
                      pose_estimator=None,  # function: uint8 [h, w, 3] -> float [18, 3], see `pose_error`
+                     against: str | Path | None = None,  # CSV that an evaluation of another method wrote, see `compare_tables`
                      progress: bool = True,
                     ) -> dict:  # the first protocol's means at the top, each protocol's in `protocols`, one table in `side_by_side`
     "Measure generated pictures against true ones under named protocols."
     chosen = get_protocols(protocols)
     pictures, true_pictures = _pictures(Path(generated), "generated"), _true_pictures(Path(truth))
     train = sorted(_pictures(Path(reference), "reference").values()) if reference is not None else []
-    pairs = match_names(pictures, true_pictures)
+    pairs, others = match_names(pictures, true_pictures), None if against is None else _read_table(Path(against))
     _check_sizes(pairs, pictures, true_pictures, chosen)
     settings = [[asdict(p) for p in chosen], bounds, face_encoder is not None, pose_estimator is not None,
                 _stamp([*pictures.values(), *true_pictures.values(), *train])]
@@ -330,6 +359,7 @@ def evaluate_folders(generated: str | Path,  # folder of pictures
     results = {p.name: _summary(p, rows, bounds) for p in chosen}
     for protocol in chosen: _add_sets(results[protocol.name], protocol, rows, pictures, true_pictures, train, work, progress)
     summary = _report(results, n_truth_without_generated=len(true_pictures) - len({row["truth"] for row in rows}))
+    if others is not None: summary["against"] = dict(table=str(against), measures=compare_tables(rows, others))
     if out is not None:
         write_rows(Path(out).with_suffix(".csv"), rows, tuple(rows[0]))
         write_json(out, summary)
@@ -444,7 +474,13 @@ def _features(networks, encoder: str, items: list, protocol, side: str, work: Pa
     "Features of pictures as the protocol sees them, in parts."
     encode = networks.get(load_encoder, encoder)
     compute = lambda part: np.concatenate([encode([_seen(path, partner, protocol, side)]) for path, partner in part])
-    return np.concatenate(list(_in_parts(work, f"{protocol.name}-{encoder}-{side}", items, compute, progress, ".npy")))
+    key, done = f"{protocol.name}-{encoder}-{side}", 0
+    parts = _in_parts(work, key, items, compute, progress, ".npy")
+    for part in parts:  # into a file: 48,674 pictures of the field's reference have 400 MB of features
+        if not done: whole = np.lib.format.open_memmap(work / f"all-{key}.npy", "w+", part.dtype, (len(items), part.shape[1]))
+        whole[done:done + len(part)] = part
+        done += len(part)
+    return whole
 
 
 def _seen(path: Path, partner, protocol, side: str) -> np.ndarray:
