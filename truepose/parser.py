@@ -20,8 +20,8 @@ from .core import InputError, asset
 from .parsing import LABEL_SETS, REGIONS, flip_parsing, to_regions
 
 # %% ../nbs/28_parser.ipynb #bb1d801d
-_CIHP_OF = dict(background=0, hair=2, face=13, upper=5, dress=6, coat=7, lower=9, shoes=18, torso=10, left_arm=14, right_arm=15,
-                left_leg=16, right_leg=17)
+_CIHP_OF = dict(background=0, hair=2, face=13, upper=5, dress=6, coat=7, lower=9, shoes=18, torso=10, left_arm=14,
+                right_arm=15, left_leg=16, right_leg=17)
 
 
 def to_labels(regions: torch.Tensor,  # long [..., h, w] indices into `REGIONS`
@@ -34,9 +34,9 @@ def parser_network(size: tuple = (128, 88),  # (height, width) of the pictures t
                    channels: tuple = (24, 32, 48, 64),  # width of each level
                   ) -> UNet2DModel:
     "A network with random weights."
-    n = len(channels)
-    return UNet2DModel(sample_size=size, in_channels=12, out_channels=4 * len(REGIONS), block_out_channels=channels, layers_per_block=1,
-                       norm_num_groups=8, attention_head_dim=16, down_block_types=("DownBlock2D",) * n, up_block_types=("UpBlock2D",) * n)
+    blocks = {f"{way}_block_types": (f"{way.title()}Block2D",) * len(channels) for way in ("down", "up")}
+    return UNet2DModel(sample_size=size, in_channels=12, out_channels=4 * len(REGIONS), block_out_channels=channels,
+                       layers_per_block=1, norm_num_groups=8, attention_head_dim=16, **blocks)
 
 
 def region_logits(network: UNet2DModel,
@@ -52,8 +52,9 @@ def region_logits(network: UNet2DModel,
 def backgrounds() -> list:  # uint8 [h, w, 3]
     "Pictures without people from scikit-image; its astronaut and camera man are kept for trying out."
     from skimage import color, data
-    pictures = [getattr(data, name)() for name in ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")]
-    return [p if p.ndim == 3 else (color.gray2rgb(p)) for p in pictures]
+    names = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
+    pictures = [getattr(data, name)() for name in names]
+    return [p if p.ndim == 3 else color.gray2rgb(p) for p in pictures]
 
 
 def _backdrop(generator, size, pool):
@@ -66,13 +67,16 @@ def _backdrop(generator, size, pool):
         crop = torch.from_numpy(picture[top:top + side, left:left + side].copy()).movedim(-1, 0).float() / 255
     else:
         side = 2 + int(rand[1] ** 2 * 14)
-        crop = (torch.rand(3, 1, 1, generator=generator) + (torch.rand(3, side, side, generator=generator) - 0.5) * rand[2]).clamp(0, 1)
+        colour, noise = (torch.rand(3, n, n, generator=generator) for n in (1, side))
+        crop = (colour + (noise - 0.5) * rand[2]).clamp(0, 1)
     return F.interpolate(crop[None], size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 # %% ../nbs/28_parser.ipynb #a4632272
-_GEOMETRY = v2.RandomAffine(degrees=15, translate=(0.2, 0.25), scale=(0.6, 2.2), shear=5, interpolation=v2.InterpolationMode.BILINEAR)
+_GEOMETRY = v2.RandomAffine(degrees=15, translate=(0.2, 0.25), scale=(0.6, 2.2), shear=5,
+                            interpolation=v2.InterpolationMode.BILINEAR)
 _COLOUR = v2.Compose([v2.RandomApply([v2.ColorJitter(0.5, 0.5, 0.6, 0.08)], 0.9), v2.RandomGrayscale(0.1),
-                      v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3), v2.RandomApply([v2.GaussianNoise(0, 0.05)], 0.4)])
+                      v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3),
+                      v2.RandomApply([v2.GaussianNoise(0, 0.05)], 0.4)])
 
 
 def augment(image: torch.Tensor,  # [3, h, w] in [-1, 1]
@@ -89,7 +93,7 @@ def augment(image: torch.Tensor,  # [3, h, w] in [-1, 1]
         layers = torch.cat([(image + 1) / 2, torch.ones_like(image[:1])])
         if not keep: layers[3] = (regions > 0).float()
         layers, mask = _GEOMETRY(tv_tensors.Image(layers), tv_tensors.Mask(regions[None].to(torch.uint8)))
-        image = layers[:3] + (1 - layers[3:]) * backdrop if keep else layers[:3] * layers[3:] + (1 - layers[3:]) * backdrop
+        image = (layers[:3] if keep else layers[:3] * layers[3:]) + (1 - layers[3:]) * backdrop
         image = _COLOUR(image.as_subclass(torch.Tensor).clamp(0, 1)).clamp(0, 1)
     return image * 2 - 1, mask[0].as_subclass(torch.Tensor).long()
 
@@ -145,7 +149,8 @@ class Parser:
     @torch.no_grad()
     def __call__(self, image: np.ndarray) -> np.ndarray:
         h, w = image.shape[:2]
-        picture = Image.fromarray(image).resize((max(1, round(w * self.height / h)), self.height), Image.Resampling.BICUBIC, reducing_gap=3)
+        size = max(1, round(w * self.height / h)), self.height
+        picture = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
         x = torch.from_numpy(np.array(picture)).movedim(-1, 0)[None].float() / 127.5 - 1
         logits = F.interpolate(region_logits(self.network, x), (h, w), mode="bilinear", align_corners=False)
         return to_labels(logits[0].argmax(0))
@@ -171,12 +176,15 @@ class SegFormerParser:
         from transformers import SegformerForSemanticSegmentation
         if not (Path(folder) / "config.json").is_file():
             raise InputError(f"{folder}: no config.json; name the folder of a downloaded SegFormer checkpoint")
-        if not any(Path(folder).glob("*.safetensors")): raise InputError(f"{folder}: no *.safetensors; other weight files are not read")
-        self.network = SegformerForSemanticSegmentation.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        if not any(Path(folder).glob("*.safetensors")):
+            raise InputError(f"{folder}: no *.safetensors; other weight files are not read")
+        load = SegformerForSemanticSegmentation.from_pretrained
+        self.network = load(folder, local_files_only=True, use_safetensors=True).eval()
         names, self.size = [_plain(name) for _, name in sorted(self.network.config.id2label.items())], size
         self.label_set = next((known for known, ours in LABEL_SETS.items() if list(ours) == names), None)
         if self.label_set is None:
-            raise InputError(f"{Path(folder) / 'config.json'}: id2label {names[:4]}... is none of the label sets {', '.join(LABEL_SETS)}")
+            raise InputError(f"{Path(folder) / 'config.json'}: id2label {names[:4]}... is none of the label sets "
+                             f"{', '.join(LABEL_SETS)}")
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray) -> np.ndarray:

@@ -26,7 +26,8 @@ def open_photo(path: str | Path) -> np.ndarray:  # uint8 [h, w, 3]
     "The picture as RGB, turned as its EXIF orientation says."
     try:
         with Image.open(path) as picture:
-            if picture.mode[0] in "IF": raise InputError(f"{path}: mode {picture.mode} is not a photograph's; save it as 8-bit RGB")
+            if picture.mode[0] in "IF":
+                raise InputError(f"{path}: mode {picture.mode} is not a photograph's; save it as 8-bit RGB")
             return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as e:
@@ -102,14 +103,16 @@ _INSTALL = ("`make pose` in a checkout, or: python3.11 -m venv ENV && ENV/bin/pi
 class MediaPipePose:
     "A function: uint8 [h, w, 3] -> float32 [18, 3], all 0 where nobody is seen. MediaPipe runs in another Python."
     def __init__(self,
-                 python: str | Path | None = None):  # None: `TRUEPOSE_MEDIAPIPE`, else that of `.venv-pose`, else this one
+                 python: str | Path | None = None):  # None: `TRUEPOSE_MEDIAPIPE`, else `.venv-pose`'s, else this one
         ours = (repo_root() or Path.cwd()) / ".venv-pose" / "bin" / "python"
         python = python or os.environ.get("TRUEPOSE_MEDIAPIPE") or (ours if ours.is_file() else sys.executable)
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try: self.process = subprocess.Popen([python, "-I", "-c", _PROGRAM], **pipes)
-        except OSError as e: raise InputError(f"TRUEPOSE_MEDIAPIPE {python}: not a Python that can be run ({e.strerror}); {_INSTALL}") from None
+        except OSError as e:
+            raise InputError(f"TRUEPOSE_MEDIAPIPE {python}: not a Python that can be run ({e.strerror}); {_INSTALL}") from None
         answer = self._answer()
-        if answer != "ready": raise InputError(f"pose: no MediaPipe with pose weights in {python} ({answer}); {_INSTALL}")
+        if answer != "ready":
+            raise InputError(f"pose: no MediaPipe with pose weights in {python} ({answer}); {_INSTALL}")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
