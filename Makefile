@@ -6,12 +6,13 @@ INDEX_URL ?=
 # Notebooks and tests at a time
 JOBS ?= 2
 VENV ?= .venv
+POSE_VENV ?= .venv-pose
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install $(if $(INDEX_URL),--extra-index-url $(INDEX_URL))
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test docs readme people train clean
+.PHONY: help reproduce test docs readme people pose train clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -32,12 +33,14 @@ readme: $(VENV)/.dev ## put the numbers of results/ into README.md
 people: $(VENV)/.dev ## 64 rendered test people at 256x176 in data/example
 	$(BIN)/truepose people --split test --count 64 --seed 7 --size 256 --out data/example
 
+pose: $(POSE_VENV)/bin/python ## MediaPipe for `truepose pose`, in an environment of its own (1 GB; it needs Python 3.9 to 3.12)
+
 train: $(VENV)/.dev ## the shipped networks again: people, codec, region encoder, model (over an hour; stop it and it goes on); ARGS: other params/
 	$(BIN)/truepose train $(or $(ARGS),$(addprefix params/e01_train_,codec.yaml clip.yaml base.yaml) -p resume=true)
 
 clean: ## remove what docs and tests leave behind; data/, runs/ and .venv stay
 	rm -rf _proc _docs _sphinx _site build dist *.egg-info .pytest_cache
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './$(VENV)*' -prune -exec rm -rf {} +
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "TruePose needs Python 3.11 or newer; $(PYTHON) is" \
@@ -47,6 +50,10 @@ $(BIN)/pip:
 $(VENV)/.dev: settings.ini setup.py pyproject.toml | $(BIN)/pip
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@
+
+$(POSE_VENV)/bin/python: # MediaPipe wants protobuf 4, TensorBoard a newer one: the two cannot share an environment
+	$(PYTHON) -m venv $(POSE_VENV)
+	$(POSE_VENV)/bin/python -m pip install $(shell sed -n 's/^pose_requirements = //p' settings.ini) || { rm -rf $(POSE_VENV); exit 1; }
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP_INSTALL) -e '.[dev,docs]'

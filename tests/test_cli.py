@@ -14,6 +14,9 @@ from truepose.cli import app
 from truepose.pose import save_keypoints
 
 
+COMMANDS = ("people", "unpack", "doctor", "pose", "parse", "generate", "train", "run", "evaluate", "reproduce")
+
+
 def call(*args):
     return CliRunner().invoke(app, [str(a) for a in args])
 
@@ -53,11 +56,11 @@ def test_help_is_fast_and_loads_nothing_heavy():
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ).stdout
         seconds.append(time.perf_counter() - started)
     assert out.strip().endswith("[]"), out
-    for name in ("people", "unpack", "doctor", "generate", "train", "run", "evaluate", "reproduce"): assert name in out
+    for name in COMMANDS: assert name in out
     assert min(seconds) < 1.0, seconds  # 0.15 s on an idle machine
 
 
-@pytest.mark.parametrize("command", ["people", "unpack", "doctor", "generate", "train", "run", "evaluate", "reproduce"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
     assert result.exit_code == 0 and "Usage" in result.output
@@ -121,6 +124,95 @@ def test_generate_writes_a_picture_that_repeats(inputs, tiny):
     one, two, three = ((inputs/f"{name}.png").read_bytes() for name in ("one", "two", "three"))
     assert one == two != three
     with Image.open(inputs/"one.png") as picture: assert picture.size == (44, 64) and picture.mode == "RGB"
+
+
+@pytest.fixture
+def photo(tmp_path):
+    "A telephone's photograph, stored on its side with a note to turn it, and its pose by another program."
+    person = np.full((300, 400, 3), 90, np.uint8)
+    person[60:260, 150:230] = (180, 60, 40)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(person)).save(tmp_path/"photo.jpg", exif=exif)
+    rows = [[150 + 4.5 * j, 60 + 11 * j, 0.9] for j in range(18)]
+    (tmp_path/"openpose.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": sum(rows, [])}]}))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def tiny_parser(tmp_path_factory):
+    "A saved parser with random weights."
+    import torch
+    from truepose.parser import parser_network
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("parser")
+    parser_network((64, 44), (8, 16)).save_pretrained(folder)
+    return folder
+
+
+def test_photo_to_generated_picture(photo, tiny, tiny_parser):
+    "pose, parse, generate: each takes what the one before wrote."
+    from truepose.pose import load_keypoints
+    source = photo/"source.png"
+    result = call("pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json", "--frame", source, "--size", 64,
+                  "--overlay", photo/"joints.png")
+    assert result.exit_code == 0 and "18 of 18 joints in 64x44" in result.output, result.output
+    keypoints, size = load_keypoints(photo/"pose.json")
+    assert size == (64, 44) and (keypoints[:, 2] == 2).all() and (keypoints[:, :2] < size[::-1]).all()
+    result = call("parse", source, "--weights", tiny_parser, "--out", photo/"parsing.png", "--pose", photo/"pose.json", "--overlay", photo/"regions.png")
+    assert result.exit_code == 0 and "%" in result.output, result.output
+    for name in ("joints", "regions"):
+        with Image.open(photo/f"{name}.png") as picture: assert picture.size == (44, 64) and picture.mode == "RGB"
+    result = call(*generate(photo, weights=tiny, source=source, parsing=photo/"parsing.png", pose=photo/"pose.json", steps=1))
+    assert result.exit_code == 0 and (photo/"out.png").is_file(), result.output
+
+
+def test_pose_and_parse_keep_the_photographs_size(photo, tiny_parser):
+    "Upright: the note in the file is obeyed by both."
+    from truepose.pose import load_keypoints
+    assert call("pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json").exit_code == 0
+    assert call("parse", photo/"photo.jpg", "--weights", tiny_parser, "--out", photo/"parsing.png").exit_code == 0
+    assert load_keypoints(photo/"pose.json")[1] == (300, 400)
+    with Image.open(photo/"parsing.png") as picture: assert picture.size == (400, 300)
+
+
+def test_pose_refuses(photo, monkeypatch):
+    out, words = ("--out", photo/"pose.json"), ("TRUEPOSE_MEDIAPIPE", "make pose")
+    refused("pose", photo/"gone.jpg", *out, words=("gone.jpg", "no such file"))
+    refused("pose", photo/"openpose.json", *out, words=("openpose.json", "not a readable picture"))
+    refused("pose", photo/"photo.jpg", "--out", photo/"pose.txt", words=("pose.txt", ".json"))
+    refused("pose", photo/"photo.jpg", *out, "--frame", photo/"frame.jpg", words=("frame.jpg", ".png"))
+    (photo/"empty.json").write_text('{"people": []}')
+    refused("pose", photo/"photo.jpg", *out, "--from", photo/"empty.json", words=("empty.json", "no person"))
+    for python in (sys.executable, photo/"none"):
+        monkeypatch.setenv("TRUEPOSE_MEDIAPIPE", str(python))
+        refused("pose", photo/"photo.jpg", *out, words=(str(python), *words))
+    assert not (photo/"pose.json").exists()
+
+
+def test_parse_refuses(photo, tiny_parser):
+    out = ("--out", photo/"parsing.png")
+    refused("parse", photo/"gone.jpg", *out, "--weights", tiny_parser, words=("gone.jpg", "no such file"))
+    refused("parse", photo/"photo.jpg", "--out", photo/"parsing.jpg", words=("parsing.jpg", ".png"))
+    refused("parse", photo/"photo.jpg", *out, "--weights", photo, words=(str(photo), "config.json"))
+    save_keypoints(photo/"pose.json", np.ones((18, 3)), (64, 44))
+    refused("parse", photo/"photo.jpg", *out, "--weights", tiny_parser, "--pose", photo/"pose.json", words=("pose.json", "(64, 44)", "(300, 400)"))
+    assert not (photo/"parsing.png").exists()
+
+
+def test_pose_of_a_real_photograph(tmp_path):
+    "Where MediaPipe is: NASA's portrait of Eileen Collins, from scikit-image."
+    from skimage import data
+    from truepose.core import InputError
+    from truepose.photo import MediaPipePose
+    from truepose.pose import load_keypoints
+    try: MediaPipePose().close()
+    except InputError: pytest.skip("no MediaPipe here: make pose")
+    Image.fromarray(data.astronaut()).save(tmp_path/"astronaut.png")
+    result = call("pose", tmp_path/"astronaut.png", "--out", tmp_path/"pose.json")
+    assert result.exit_code == 0, result.output
+    keypoints, _ = load_keypoints(tmp_path/"pose.json")
+    assert np.linalg.norm(keypoints[0, :2] - (223, 128)) < 10 and keypoints[10, 2] == 0  # the nose; no ankle
 
 
 def test_people_refuses(tmp_path):
@@ -213,6 +305,13 @@ def test_evaluate_under_two_protocols(tmp_path):
     assert measures["protocols"]["dptn"]["psnr_db"] > measures["psnr_db"] and "copy_source_ssim" in measures
     assert not list(tmp_path.glob(".out*"))
     refused(*command, "--protocol", "strict,clfd", words=("clfd", "cfld"))
+    (tmp_path/"out.csv").rename(tmp_path/"other.csv")
+    result = call(*command, "--against", tmp_path/"other.csv")
+    assert result.exit_code == 0 and "against other.csv" in result.output, result.output
+    found = json.loads((tmp_path/"out.json").read_text())["against"]["measures"]["strict_ssim"]
+    assert found["n_pairs"] == 2 and abs(found["difference"]) < 1e-5  # the table has six digits
+    refused(*command, "--against", tmp_path/"gone.csv", words=("gone.csv", "truepose evaluate"))
+    refused(*command, "--against", tmp_path/"out.json", words=("out.json", "truepose evaluate"))
 
 
 def test_evaluate_refuses(tmp_path):

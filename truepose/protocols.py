@@ -26,12 +26,26 @@ def _by_torch(image: np.ndarray, size: tuple, mode: str, antialias: bool, trunca
     return ((x + 1e-6).floor() if truncate else x.round()).to(torch.uint8).numpy()
 
 
+def _cv2_taps(n_in: int, n_out: int) -> tuple:
+    "Indices and weights (in 1/2048) of the two pixels that each output pixel is made of."
+    at = ((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5).astype(np.float32)
+    share = at - np.floor(at)
+    index = np.floor(at).astype(int)[:, None] + [0, 1]
+    return index.clip(0, n_in - 1), np.rint(np.stack([1 - share, share], 1) * 2048).astype(np.int64)
+
+
+def _by_cv2_linear(image: np.ndarray, size: tuple) -> np.ndarray:
+    (rows, down), (columns, across) = (_cv2_taps(n, m) for n, m in zip(image.shape, size))
+    wide = (image[:, columns] * across[:, :, None]).sum(2)
+    return (((wide[rows] >> 4) * down[:, :, None, None] >> 16).sum(1) + 2 >> 2).astype(np.uint8)
+
+
 def _by_pil(image: np.ndarray, size: tuple) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
 RESIZES = {
-    "cv2_linear": lambda image, size: _by_torch(image, size, "bilinear", False),
+    "cv2_linear": _by_cv2_linear,
     "cv2_cubic": lambda image, size: _by_torch(image, size, "bicubic", False),
     "torch_bicubic": lambda image, size: _by_torch(image, size, "bicubic", True),
     "torch_bicubic_truncated": lambda image, size: _by_torch(image, size, "bicubic", True, truncate=True),
@@ -71,25 +85,30 @@ class Protocol:
 _FIELD = ("ssim_51", "ssim_256", "psnr_db", "lpips")
 _FRAME = (256, 176)
 _PROTOCOLS = (
-    Protocol("strict", None, None, None, ("ssim", "ssim_51", "ssim_256", "psnr_db", "lpips"), distances=("fid_clean", "kid_clean"),
-             reference="truth", selection="one fixed-seed sample per pair"),
+    Protocol("strict", None, None, None, ("ssim", "ssim_51", "ssim_256", "psnr_db", "lpips"),
+             distances=("fid_clean", "kid_clean"), reference="truth", selection="one fixed-seed sample per pair"),
     Protocol("cfld", _FRAME, "torch_bicubic_truncated", "torch_bicubic", _FIELD, files="not read",
              selection="one sample; paper: checkpoint picked by test metrics, released: last epoch",
              unknown=("truth read as PIL or tensor before its resize: done as tensor",)),
     Protocol("pidm", _FRAME, "cv2_linear", "cv2_linear", _FIELD, ssim_size=(256, 256), sigma=1.2, drop_tail=64,
-             unknown=("files of another size than 256x256 for SSIM: resized by cv2_linear", "order of the pairs: by file name")),
+             unknown=("files of another size than 256x256 for SSIM: resized by cv2_linear",
+                      "order of the pairs: by file name")),
     Protocol("pcdms", _FRAME, "cv2_cubic", "cv2_cubic", _FIELD, sigma=1.2, lpips_unit_range=True, drop_tail=64,
-             selection="the best of four by SSIM to the truth (an oracle), made before this evaluation; cannot be undone here",
+             selection="the best of four by SSIM to the truth (an oracle), made before this evaluation; "
+                       "cannot be undone here",
              unknown=("order of the pairs: by file name",)),
     Protocol("gfla", (256, 256), "cv2_linear", "cv2_linear", _FIELD, files="not read",
-             unknown=("files are scored as on disk (256x256): any other size is resized by cv2_linear", "LPIPS of the old PerceptualSimilarity code")),
+             unknown=("files are scored as on disk (256x256): any other size is resized by cv2_linear",
+                      "LPIPS of the old PerceptualSimilarity code")),
     Protocol("dptn", _FRAME, "cv2_linear", "cv2_linear", _FIELD, pad_width=256, files="not read",
-             unknown=("files are scored as on disk (256x176): any other size is resized by cv2_linear", "LPIPS of the old PerceptualSimilarity code",
+             unknown=("files are scored as on disk (256x176): any other size is resized by cv2_linear",
+                      "LPIPS of the old PerceptualSimilarity code",
                       "its data set length is floored to a multiple of the batch size: none is dropped here")),
     Protocol("vtoneval", None, None, "pil_lanczos", ("ssim", "lpips"), lpips_net="squeeze",
              distances=("fid_pytorch", "fid_clean", "kid_clean"), reference="truth", files="not read",
              unknown=("width after the resize to the generated picture's height: the generated picture's width",
-                      "SSIM: Gaussian window of 11 pixels without the margin; torchmetrics treats the margin a little differently")),
+                      "SSIM: Gaussian window of 11 pixels without the margin; torchmetrics treats the margin a little "
+                      "differently")),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _PROTOCOLS}
 
@@ -99,7 +118,9 @@ def get_protocols(names: str,  # separated by commas, e.g. `strict,cfld`
     "The named protocols."
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     unknown = [name for name in wanted if name not in PROTOCOLS]
-    if unknown or not wanted: raise InputError(f"--protocol {names!r}: {unknown[0] if unknown else 'nothing'!r} is not known; choose from {', '.join(PROTOCOLS)}")
+    if unknown or not wanted:
+        first = unknown[0] if unknown else "nothing"
+        raise InputError(f"--protocol {names!r}: {first!r} is not known; choose from {', '.join(PROTOCOLS)}")
     return [PROTOCOLS[name] for name in wanted]
 
 # %% ../nbs/42_protocols.ipynb #8dee1617
@@ -125,12 +146,13 @@ def score_pair(generated: np.ndarray,  # uint8 [h, w, 3]
               ) -> dict:  # measure -> float, without LPIPS
     "The measures of a pair that need no network."
     generated, truth = prepare(generated, truth, protocol, protocol.ssim_size)
-    if protocol.pad_width: generated, truth = _pad_white(generated, protocol.pad_width), _pad_white(truth, protocol.pad_width)
+    if protocol.pad_width: generated, truth = (_pad_white(image, protocol.pad_width) for image in (generated, truth))
     functions = dict(ssim=ssim, ssim_51=ssim_51, psnr_db=psnr, ssim_256=lambda a, b: ssim_256(a, b, protocol.sigma))
     return {name: functions[name](generated, truth) for name in protocol.measures if name in functions}
 
 # %% ../nbs/42_protocols.ipynb #acd2004b
-_FASHION = re.compile(r"(?:deep)?(?:fashion)?(?<![A-Z])(WOMEN|MEN)[/_]?([A-Za-z_]+?)[/_]?id_?(\d{8})[/_]?(\d{2})_(\d)_?([a-z]+?)(?=$|[^a-z])")
+_FASHION = re.compile(r"(?:deep)?(?:fashion)?(?<![A-Z])(WOMEN|MEN)[/_]?([A-Za-z_]+?)[/_]?id_?(\d{8})[/_]?(\d{2})_(\d)_?"
+                      r"([a-z]+?)(?=$|[^a-z])")
 _SEPARATORS = ("___", "_2_", "_to_", "__")
 
 
@@ -155,9 +177,10 @@ def split_pair(name: str,  # of a generated picture, without ending
     if found: return (None if len(found) == 1 else found[0]), (found[-1] if found[-1] in known else None)
     if name in known: return None, name
     if plain in known: return None, plain
-    cuts = [(canonical_name(plain[:at.start()]), canonical_name(plain[at.start() + len(separator):])) for separator in _SEPARATORS
-            for at in re.finditer(f"(?={separator})", plain)]
-    whole = [cut for cut in cuts if cut[0] in known and cut[1] in known] or [(None, target) for _, target in cuts if target in known]
+    cuts = [(canonical_name(plain[:at.start()]), canonical_name(plain[at.start() + len(separator):]))
+            for separator in _SEPARATORS for at in re.finditer(f"(?={separator})", plain)]
+    whole = ([cut for cut in cuts if cut[0] in known and cut[1] in known]
+             or [(None, target) for _, target in cuts if target in known])
     return whole[0] if whole else (None, None)
 
 # %% ../nbs/42_protocols.ipynb #4fdcf77b
