@@ -86,11 +86,11 @@ class AlignedAttention(nn.Module):
         seen = self.fusion(hidden_states, source.pairs[self.name], source.groups[n], assignment if self.alignment_bias else None, attention)
         if looks is not None: looks[self.name] = attention
         if self.lookup:
-            picture = look_up([mean_places(a, tokens, source.sizes[n]) for a, tokens in zip(attention, source.groups[n])],
-                              stream_shares(assignment, self.streams, source.groups[n]), source.picture, source.sizes[n])
+            size, shares = source.sizes[n], stream_shares(assignment, self.streams, source.groups[n])
+            picture = look_up([mean_places(a, tokens, size) for a, tokens in zip(attention, source.groups[n])], shares, source.picture, size)
             more, latents = self.lookup(hidden_states, picture)
             seen = seen + more
-            if found is not None: found.update(picture=picture, latents=latents.mT.unflatten(2, source.sizes[n]))
+            if found is not None: found.update(picture=picture, share=shares.sum(-1).unflatten(1, size)[:, None], latents=latents.mT.unflatten(2, size))
         return out + seen if rows is None else out.index_add(0, rows, seen.to(out.dtype))
 
 

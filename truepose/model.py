@@ -40,7 +40,7 @@ class Detail(nn.Module):
         super().__init__()
         self.factor, pixels = factor, 3 * factor ** 2
         self.to_pixels, self.to_latents = nn.Conv2d(latent_channels, pixels, 1), nn.Conv2d(pixels, latent_channels, 1, bias=False)
-        self.net = UNet2DModel(in_channels=36, out_channels=12, block_out_channels=channels, layers_per_block=1, norm_num_groups=8, add_attention=False,
+        self.net = UNet2DModel(in_channels=40, out_channels=16, block_out_channels=channels, layers_per_block=1, norm_num_groups=8, add_attention=False,
                                down_block_types=("DownBlock2D",) * len(channels), up_block_types=("UpBlock2D",) * len(channels))
         zero_init(self.net.conv_out)
 
@@ -48,13 +48,18 @@ class Detail(nn.Module):
                 noisy_latents: torch.Tensor,  # [b, c, h, w]
                 timesteps: torch.Tensor,  # [b]
                 picture: torch.Tensor = None,  # [m, 3, H, W] what was looked up
+                share: torch.Tensor = None,  # [m, 1, h, w] how much of it is not backdrop
                 rows: torch.Tensor = None,  # [m] whose it is; None: all rows
                ) -> torch.Tensor:  # [b, c, h, w]
         now, noisy = (F.pixel_shuffle(self.to_pixels(x), self.factor) for x in (sample, noisy_latents))
-        seen = torch.zeros_like(now)
-        if picture is not None: seen = picture.to(now.dtype) if rows is None else seen.index_add(0, rows, picture.to(now.dtype))
+        seen = now.new_zeros(len(now), 4, *now.shape[-2:])
+        if picture is not None:
+            fine = F.interpolate(share.float(), picture.shape[-2:], mode="bilinear", align_corners=False)
+            found = torch.cat([picture / fine.clamp(min=.1), fine], 1).to(now.dtype)
+            seen = found if rows is None else seen.index_add(0, rows, found)
         features = F.pixel_unshuffle(torch.cat([now, noisy, seen], 1), 2)
-        change = F.pixel_shuffle(self.net(features, timesteps).sample, 2)
+        mask, change = F.pixel_shuffle(self.net(features, timesteps).sample, 2).split([1, 3], 1)
+        change = change + mask * seen[:, 3:] * (seen[:, :3] - now)
         return sample + self.to_latents(F.pixel_unshuffle(change, self.factor))
 
     @torch.no_grad()
@@ -119,7 +124,7 @@ class TruePoseModel(ModelMixin, ConfigMixin):
         if self.skip_gain is not None:
             embedding = self.target_net.time_embedding(self.target_net.time_proj(timesteps).to(noisy_latents.dtype))
             sample = sample + self.skip_gain(embedding)[:, :, None, None] * noisy_latents
-        if self.detail_net is not None: sample = self.detail_net(sample, noisy_latents, timesteps, found.get("picture"), states.rows)
+        if self.detail_net is not None: sample = self.detail_net(sample, noisy_latents, timesteps, found.get("picture"), found.get("share"), states.rows)
         return TruePoseOutput(sample=sample, alignment=alignment, looks=looks, picture=found.get("picture"))
 
 # %% ../nbs/26_model.ipynb #2a50b575
