@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['guidance_weights', 'branch_states', 'as_image_batch', 'as_parsing_batch', 'TruePosePipelineOutput',
-           'TruePosePipeline', 'latent_factor', 'to_pil', 'make_scheduler', 'pipeline_from_preset', 'load_nano']
+           'TruePosePipeline', 'latent_factor', 'to_pil', 'pipeline_from_preset', 'load_nano']
 
 # %% ../nbs/27_pipeline.ipynb #23b90fc3
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from .codec import codec_from_preset, decode, encode
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
 from .model import TruePoseModel, model_from_preset
+from .objective import make_scheduler
 from .parsing import check_parsing, one_hot, to_regions
 from .pose import check_keypoints, pose_map
 
@@ -168,14 +169,6 @@ def to_pil(image: torch.Tensor) -> Image.Image:  # [3, h, w] in [-1, 1]
     return Image.fromarray(((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy())
 
 # %% ../nbs/27_pipeline.ipynb #7a255c0a
-def make_scheduler(prediction_type: str = "v_prediction",  # `epsilon`, `v_prediction` or `sample`
-                  ) -> DDIMScheduler:
-    "The noise schedule of Stable Diffusion; with zero terminal SNR unless noise is predicted, which it would make impossible."
-    flawless = prediction_type != "epsilon"
-    return DDIMScheduler(beta_start=.00085, beta_end=.012, beta_schedule="scaled_linear", prediction_type=prediction_type,
-                         rescale_betas_zero_snr=flawless, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
-
-
 def pipeline_from_preset(preset: str | Preset,  # name or `Preset`
                          **options,  # arguments of `TruePoseModel`
                         ) -> TruePosePipeline:

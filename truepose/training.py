@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
            'stop_flag', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint', 'encode_people', 'cached_people',
-           'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight',
-           'correspondence_loss', 'person_share', 'TransferObjective', 'clean_prediction', 'errors_by_timestep',
-           'preview']
+           'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData', 'correspondence_loss',
+           'person_share', 'TransferObjective', 'errors_by_timestep', 'preview']
 
 # %% ../nbs/30_training.ipynb #f80e4bb2
 import contextlib
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list
-from diffusers.training_utils import EMAModel, compute_snr
+from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from scipy.spatial import cKDTree
 from torch import nn
@@ -36,6 +35,7 @@ from .codec import decode, encode
 from .core import InputError, atomic_write, autocast, best_dtype, data_dir
 from .hpfa import mean_places, token_centres
 from .model import lookup_block
+from .objective import clean_prediction, prediction_target, snr_weight
 from .parsing import GROUPS, REGIONS, flip_parsing, occupancy, one_hot
 from .pose import flip_keypoints, pose_map
 from .render import surface_places
@@ -479,26 +479,6 @@ class TransferData:
         "The batch of given pairs, not mirrored."
         return self.rows(pairs[:, 0], pairs[:, 1:], torch.zeros(len(pairs), dtype=torch.long))
 
-# %% ../nbs/30_training.ipynb #6b0aff08
-def prediction_target(scheduler,  # diffusers scheduler
-                      latents: torch.Tensor,  # [b, c, h, w] clean
-                      noise: torch.Tensor,  # [b, c, h, w]
-                      timesteps: torch.Tensor,  # [b]
-                     ) -> torch.Tensor:  # [b, c, h, w]
-    "What the network should predict."
-    kind = scheduler.config.prediction_type
-    if kind == "epsilon": return noise
-    if kind == "sample": return latents
-    if kind == "v_prediction": return scheduler.get_velocity(latents, noise, timesteps)
-    raise ValueError(f"prediction_type is {kind!r}: choose one of epsilon, v_prediction, sample")
-
-
-def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:  # [b]
-    "Min-SNR weight (Hang et al. 2023) for the scheduler's kind of prediction."
-    snr = compute_snr(scheduler, timesteps)
-    clipped = snr.clamp_max(gamma)
-    return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped.clamp_min(1), "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
-
 # %% ../nbs/30_training.ipynb #fc2563d8
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
                         states: SourceStates,
@@ -588,13 +568,6 @@ class TransferObjective(nn.Module):
         return loss, numbers
 
 # %% ../nbs/30_training.ipynb #3f8c563d
-def clean_prediction(scheduler, output, noisy_latents, timesteps):  # -> [b, c, h, w]
-    "The clean latents that a network output of the scheduler's kind stands for."
-    kind, a = scheduler.config.prediction_type, scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1).to(output)
-    if kind == "epsilon": return (noisy_latents - (1 - a).sqrt() * output) / a.sqrt()
-    return output if kind == "sample" else a.sqrt() * noisy_latents - (1 - a).sqrt() * output
-
-
 @torch.no_grad()
 def errors_by_timestep(model, scheduler,
                        batch: dict,  # from `TransferData`
