@@ -169,7 +169,10 @@ def model_from_unet(unet: UNet2DConditionModel,  # pretrained
                     **options,  # other arguments of `TruePoseModel`
                    ) -> TruePoseModel:
     "A model whose two nets start from a pretrained UNet."
-    model = TruePoseModel(unet={k: v for k, v in unet.config.items() if not k.startswith("_")}, embed_dim=embed_dim, **options)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(unet.dtype)  # a float32 copy of both nets would not fit everywhere
+    try: model = TruePoseModel(unet={k: v for k, v in unet.config.items() if not k.startswith("_")}, embed_dim=embed_dim, **options)
+    finally: torch.set_default_dtype(before)
     for net in (model.source_net, model.target_net):
         unexpected = net.load_state_dict(unet.state_dict(), strict=False).unexpected_keys
         if unexpected: raise ValueError(f"the UNet has weights that TruePose has not: {unexpected[:3]}")

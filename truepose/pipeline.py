@@ -4,23 +4,23 @@
 
 # %% auto #0
 __all__ = ['guidance_weights', 'branch_states', 'as_image_batch', 'as_parsing_batch', 'TruePosePipelineOutput',
-           'TruePosePipeline', 'latent_factor', 'to_pil', 'pipeline_from_preset', 'load_nano']
+           'TruePosePipeline', 'latent_factor', 'to_pil', 'pipeline_from_preset', 'pipeline_from_sd', 'load_nano']
 
 # %% ../nbs/27_pipeline.ipynb #23b90fc3
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from PIL import Image
 from .caa import SourceStates
-from .clip import RegionCLIP, clip_from_preset, embed_regions
+from .clip import RegionCLIP, clip_from_open_clip, clip_from_preset, embed_regions
 from .codec import codec_from_preset, decode, encode
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
-from .model import TruePoseModel, model_from_preset
+from .model import TruePoseModel, model_from_preset, model_from_unet
 from .objective import make_scheduler
 from .parsing import check_parsing, one_hot, to_regions
 from .pose import check_keypoints, pose_map
@@ -176,6 +176,25 @@ def pipeline_from_preset(preset: str | Preset,  # name or `Preset`
     preset = get_preset(preset) if isinstance(preset, str) else preset
     return TruePosePipeline(codec_from_preset(preset).eval(), clip_from_preset(preset).eval(), model_from_preset(preset, **options).eval(),
                             make_scheduler(preset.prediction_type), *preset.image_size)
+
+
+def pipeline_from_sd(folder: str | Path,  # Stable Diffusion 1.5 or 2.1 in diffusers' layout
+                     clip: str = "ViT-L-14",  # region encoder, by open_clip's name
+                     clip_pretrained: str | Path = "openai",  # open_clip's tag or a local file; None for random weights
+                     image_size: tuple = (256, 176),  # (height, width) in pixels
+                     dtype: torch.dtype = torch.float32,  # of codec and model
+                     **options,  # arguments of `TruePoseModel`
+                    ) -> TruePosePipeline:
+    "A pipeline that starts from Stable Diffusion's weights; what is new is silent at first."
+    folder = Path(folder)
+    for part in ("unet", "vae", "scheduler"):
+        if not (folder / part).is_dir(): raise InputError(f"{folder}: no {part}/ in it; expected Stable Diffusion in diffusers' layout, with unet/, vae/ and scheduler/")
+    schedule = DDIMScheduler.load_config(folder / "scheduler")
+    betas = {name: schedule[name] for name in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas") if name in schedule}
+    codec, region_clip = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype).eval(), clip_from_open_clip(clip, clip_pretrained)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype)
+    model = model_from_unet(unet, region_clip.config.embed_dim, **(dict(pose_channels=get_preset("paper").pose_channels, lookup=latent_factor(codec)) | options))
+    return TruePosePipeline(codec, region_clip, model.eval(), make_scheduler(schedule.get("prediction_type", "epsilon"), **betas), *image_size)
 
 
 def load_nano() -> TruePosePipeline:
