@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
+from huggingface_hub import snapshot_download
 from dataclasses import dataclass, replace
 from pathlib import Path
 from PIL import Image
@@ -96,6 +97,12 @@ class TruePosePipeline(DiffusionPipeline):
         super().__init__()
         self.register_modules(codec=codec, clip=clip, model=model, scheduler=scheduler)
         self.register_to_config(image_height=image_height, image_width=image_width)
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **options) -> str:  # folder in the hub's cache
+        "Configurations and safetensors of a repository; diffusers' own refuses parts that are classes of another library."
+        known = {name: options[name] for name in ("revision", "cache_dir", "token", "force_download", "local_files_only") if options.get(name) is not None}
+        return snapshot_download(pretrained_model_name, allow_patterns=["*.json", "*.safetensors"], **known)
 
     @property
     def image_size(self) -> tuple:
