@@ -7,6 +7,7 @@ __all__ = ['guidance_weights', 'branch_states', 'as_image_batch', 'as_parsing_ba
            'TruePosePipeline', 'latent_factor', 'to_pil', 'pipeline_from_preset', 'pipeline_from_sd', 'load_nano']
 
 # %% ../nbs/27_pipeline.ipynb #23b90fc3
+import inspect
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
@@ -122,8 +123,9 @@ class TruePosePipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(self, source_image=None,  # PIL, uint8 [h, w, 3], float [b, 3, h, w] in [-1, 1], or a list
                  source_parsing=None,  # label map [h, w] or [b, h, w], or a list
-                 target_pose=None,  # keypoints [18, 3] or [b, 18, 3], pixels of the picture to be made
+                 target_pose=None,  # keypoints [18, 3] or [b, 18, 3], pixels of the picture to be made; of n sources: b / n poses of the first, then of the second, ...
                  source_states: SourceStates = None,  # instead of source image and parsing: from `encode_source`
+                 num_images_per_pose: int = 1,  # samples of each pose, one after the other in the result
                  num_inference_steps: int = 20,
                  guidance_pose: float = 1.3,  # how strongly the pose is followed
                  guidance_source: float = 1.6,  # how strongly the source is followed
@@ -140,27 +142,31 @@ class TruePosePipeline(DiffusionPipeline):
         keypoints = keypoints if keypoints.ndim == 3 else keypoints[None]
         # 2. the source, once
         states = source_states or self.encode_source(source_image, source_parsing, label_set)
-        b = len(keypoints)
-        if len(states.context) == 1 and b > 1: states = states.repeat(b)
-        if len(states.context) != b: raise InputError(f"target_pose: {b} poses for {len(states.context)} sources; one source or as many as poses")
+        keypoints = keypoints.repeat_interleave(num_images_per_pose, 0)
+        b, n = len(keypoints), len(states.context)
+        if b % n: raise InputError(f"target_pose: {b} poses for {n} sources; give as many poses for each source")
+        if b > n: states = states.repeat(b // n)
         # 3. guidance branches
         weights = guidance_weights(guidance_pose, guidance_source)
         with autocast(self.device):
             absent = torch.zeros(b, 14, dtype=torch.bool, device=self.device)
             nothing = self.model.context_encoder(absent.new_zeros(b, 14, self.model.config.embed_dim, dtype=torch.float32), absent)
         all_states = branch_states(states, nothing, list(weights))
-        maps = pose_map(keypoints, self.image_size).repeat(len(weights), 1, 1, 1)
         keep_pose = torch.tensor([branch != "none" for branch in weights], device=self.device).repeat_interleave(b)
+        with autocast(self.device):
+            maps = pose_map(keypoints, self.image_size)
+            features = self.model.encode_pose(maps).repeat(len(weights), 1, 1, 1) * keep_pose[:, None, None, None]
         # 4. denoise
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         shape = (b, self.model.target_net.config.in_channels, *(side // latent_factor(self.codec) for side in self.image_size))
+        noisy = {"generator": generator} if "generator" in inspect.signature(self.scheduler.step).parameters else {}  # of stochastic schedulers
         latents = randn_tensor(shape, generator=generator, device=self.device) * self.scheduler.init_noise_sigma
         for t in self.progress_bar(self.scheduler.timesteps):
             batch = self.scheduler.scale_model_input(latents, t).repeat(len(weights), 1, 1, 1)
             with autocast(self.device):
-                pred = self.model(batch, t.expand(len(batch)), maps, all_states, keep_pose).sample.float()
+                pred = self.model(batch, t.expand(len(batch)), None, all_states, pose_features=features).sample.float()
             pred = sum(weight * part for weight, part in zip(weights.values(), pred.chunk(len(weights))))
-            latents = self.scheduler.step(pred, t, latents).prev_sample
+            latents = self.scheduler.step(pred, t, latents, **noisy).prev_sample
         # 5. decode
         with autocast(self.device): images = decode(self.codec, latents).float()
         return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
