@@ -53,11 +53,11 @@ def test_help_is_fast_and_loads_nothing_heavy():
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ).stdout
         seconds.append(time.perf_counter() - started)
     assert out.strip().endswith("[]"), out
-    for name in ("people", "doctor", "generate", "train", "run", "evaluate", "reproduce"): assert name in out
+    for name in ("people", "doctor", "generate", "train", "run", "export", "evaluate", "reproduce"): assert name in out
     assert min(seconds) < 1.0, seconds  # 0.15 s on an idle machine
 
 
-@pytest.mark.parametrize("command", ["people", "doctor", "generate", "train", "run", "evaluate", "reproduce"])
+@pytest.mark.parametrize("command", ["people", "doctor", "generate", "train", "run", "export", "evaluate", "reproduce"])
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
     assert result.exit_code == 0 and "Usage" in result.output
