@@ -14,7 +14,7 @@ from truepose.cli import app
 from truepose.pose import save_keypoints
 
 
-COMMANDS = ("people", "unpack", "doctor", "pose", "parse", "generate", "train", "run", "evaluate", "reproduce")
+COMMANDS = ("people", "unpack", "doctor", "pose", "parse", "generate", "train", "run", "export", "evaluate", "reproduce")
 
 
 def call(*args):

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import log_softmax
 from .hpfa import FusionAttention, Lookup, look_up, mean_places
 from .parsing import REGIONS
-from .unet import merge_heads, split_heads
+from .unet import attend, merge_heads, split_heads
 
 # %% ../nbs/24_caa.ipynb #cf53578f
 class RegionContext(nn.Module):
@@ -39,10 +39,10 @@ def cross_attention(attn,  # a diffusers `Attention`
                     context: torch.Tensor,  # [b, k, d] the global token, then the regions
                    ) -> tuple:  # output [b, n, dim], log-probabilities of the regions [b, n, k - 1]
     "Cross-attention that also says how its scores are shared out among the regions."
-    query, key, value = (split_heads(x, attn.heads) for x in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
-    scores = (query @ key.transpose(2, 3)) * attn.scale
-    out = attn.to_out[1](attn.to_out[0](merge_heads(scores.softmax(-1).to(value.dtype) @ value)))
-    return out, log_softmax(scores[..., 1:].float().mean(1), dim=-1)
+    query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
+    out = merge_heads(attend(*(split_heads(x, attn.heads) for x in (query, key, value))))
+    mean_scores = (query @ key[:, 1:].mT).float() * (attn.scale / attn.heads)  # over the heads
+    return attn.to_out[1](attn.to_out[0](out)), log_softmax(mean_scores, dim=-1)
 
 # %% ../nbs/24_caa.ipynb #1a4e7bfe
 @dataclass

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'Settings', 'REPRODUCE', 'truepose', 'command', 'main', 'check_ending', 'write_png', 'picture_size', 'people',
            'check_people', 'unpack', 'doctor', 'pose', 'choose_parser', 'parse', 'weights_size', 'fit_shape',
-           'read_inputs', 'generate', 'read_settings', 'run', 'train', 'evaluate', 'reproduce']
+           'read_inputs', 'generate', 'read_settings', 'run', 'train', 'export', 'evaluate', 'reproduce']
 
 # %% ../nbs/60_cli.ipynb #c96abe7e
 import functools
@@ -283,6 +283,19 @@ def train(files: Annotated[list[Path] | None, typer.Argument(help="YAML files of
     "Train a part of the model (experiment e01_train)."
     from truepose import runs
     for given in read_settings("e01_train", files, settings): typer.echo(f"written: {runs.run('e01_train', given)}")
+
+# %% ../nbs/60_cli.ipynb #99c35e27
+@command
+def export(checkpoint: Annotated[Path, typer.Argument(help="step_<n>.pt of a run")],
+           out: Annotated[Path, typer.Option(help="folder to write: TruePosePipeline.from_pretrained reads it")],
+           weights: Annotated[Path | None, typer.Option(help="folder of a saved pipeline of the same sizes; default: export/ of the run")] = None):
+    "Make a pipeline of a training's checkpoint."
+    if not checkpoint.is_file(): raise InputError(f"{checkpoint}: no such file; a run keeps its checkpoints in model/checkpoints/")
+    weights = checkpoint.resolve().parents[2] / "export" if weights is None else weights
+    weights_size(weights)
+    from truepose.training import pipeline_from_checkpoint
+    pipeline_from_checkpoint(checkpoint, weights).save_pretrained(out)
+    typer.echo(f"written: {out}")
 
 # %% ../nbs/60_cli.ipynb #6a7e1669
 @command

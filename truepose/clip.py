@@ -72,7 +72,7 @@ def clip_from_tower(visual: VisionTransformer) -> RegionCLIP:
 
 def clip_from_preset(preset: str | Preset,  # name or `Preset`
                     ) -> RegionCLIP:
-    "An encoder of a preset's size: random weights, or open_clip's if the preset names them."
+    "An encoder of a preset's size with random weights: of open_clip's architecture if the preset names one."
     preset = get_preset(preset) if isinstance(preset, str) else preset
     return clip_from_open_clip(**preset.clip) if "name" in preset.clip else RegionCLIP(**preset.clip)
 

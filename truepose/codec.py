@@ -101,9 +101,9 @@ def psnr(images: torch.Tensor,  # [b, 3, h, w] in [-1, 1]
 # %% ../nbs/20_codec.ipynb #d5442920
 def codec_from_preset(preset: str | Preset,  # name or `Preset`
                      ):  # `PatchCodec` or `AutoencoderKL`
-    "A codec of a preset's size: not fitted yet, or Stable Diffusion's if the preset names it."
+    "A codec of a preset's size, not trained yet: Stable Diffusion's class if the preset has its sizes."
     preset = get_preset(preset) if isinstance(preset, str) else preset
-    if "pretrained" in preset.codec: return load_codec(preset.codec["pretrained"])
+    if "block_out_channels" in preset.codec: return AutoencoderKL(**preset.codec)
     return PatchCodec(latent_channels=preset.latent_channels, **preset.codec)
 
 

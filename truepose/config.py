@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 @dataclass(frozen=True)
 class Preset:
     "Sizes of one scale; everything else in the project reads them from here."
-    name: str  # `tiny`, `nano` or `paper`
+    name: str  # `tiny`, `nano`, `paper` or `paper21`
     image_size: tuple  # (height, width) in pixels
     latent_factor: int  # pixels per latent, per side
     latent_channels: int  # channels of a latent
@@ -50,6 +50,9 @@ _SD15 = dict(in_channels=4, out_channels=4, block_out_channels=(320, 640, 1280, 
              down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
              up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
              cross_attention_dim=768, attention_head_dim=8)
+_SD21 = _SD15 | dict(cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True, upcast_attention=True)
+_SD_VAE = dict(block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
+               up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, latent_channels=4, scaling_factor=.18215)
 
 PRESETS = {
     "tiny": Preset("tiny", (64, 44), 4, 48, unet_config((16, 32), (2, 4), 32, 48, groups=8),
@@ -58,12 +61,12 @@ PRESETS = {
     "nano": Preset("nano", (128, 88), 4, 16, unet_config((64, 96, 128), (1, 3, 4), 192, 16, plain=1, groups=16),
                    codec=dict(patch_size=4),
                    clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6), detail=(48, 64, 64), prediction_type="sample"),
-    "paper": Preset("paper", (256, 176), 8, 4, _SD15, codec=dict(pretrained="stabilityai/sd-vae-ft-mse"),
-                    clip=dict(name="ViT-L-14", pretrained="openai"), pose_channels=(16, 32, 96, 256), prediction_type="epsilon"),
+    "paper": Preset("paper", (256, 176), 8, 4, _SD15, _SD_VAE, dict(name="ViT-L-14"), pose_channels=(16, 32, 96, 256), prediction_type="epsilon"),
+    "paper21": Preset("paper21", (256, 176), 8, 4, _SD21, _SD_VAE, dict(name="ViT-H-14"), pose_channels=(16, 32, 96, 256), prediction_type="v_prediction"),
 }
 
 
-def get_preset(name: str,  # `tiny`, `nano` or `paper`
+def get_preset(name: str,  # `tiny`, `nano`, `paper` or `paper21`
                **overrides,  # fields to replace
               ) -> Preset:
     "The preset of that name; raises `ValueError` naming the known ones."

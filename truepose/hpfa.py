@@ -94,7 +94,7 @@ def alignment_bias(assignment: torch.Tensor,  # [b, n, R] rows sum to one
                    floor: float = 1e-3,  # keeps a way open where the assignment is wrong
                   ) -> torch.Tensor:  # [b, n, s]
     "log(A M^T + floor): a target token that becomes sleeve looks at sleeve (CAA, part b)."
-    return torch.log(assignment @ membership.transpose(1, 2) + floor)
+    return torch.log(assignment @ membership.mT.to(assignment.dtype) + floor)
 
 # %% ../nbs/23_hpfa.ipynb #b1c9bf89
 def token_centres(size: tuple,  # (h, w) of the grid

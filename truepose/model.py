@@ -105,16 +105,23 @@ class TruePoseModel(ModelMixin, ConfigMixin):
         keep_source_states(self.source_net)
         add_aligned_attention(self.target_net, STREAMS[source], alignment_bias, gate_init, lookup)
 
+    def encode_pose(self, pose_map: torch.Tensor,  # [b, 21, H, W] target pose, in [0, 1]
+                    keep_pose: torch.Tensor = None,  # [b] bool; False drops the pose, for classifier-free guidance
+                   ) -> torch.Tensor:  # [b, width, h, w] what TargetNet adds after `conv_in`
+        "Features of the pose, the same at every step."
+        features = self.pose_encoder(pose_map)
+        return features if keep_pose is None else features * keep_pose[:, None, None, None]
+
     def forward(self, noisy_latents: torch.Tensor,  # [b, c, h, w]
                 timesteps: torch.Tensor,  # [b] long
                 pose_map: torch.Tensor,  # [b, 21, H, W] target pose, in [0, 1]
                 states: SourceStates,  # from `encode_source`
                 keep_pose: torch.Tensor = None,  # [b] bool; False drops the pose, for classifier-free guidance
                 return_looks: bool = False,  # also return where HPFA looked; slower
+                pose_features: torch.Tensor = None,  # instead of the pose map: from `encode_pose`, once for all steps
                ) -> TruePoseOutput:
         "One prediction of TargetNet."
-        features = self.pose_encoder(pose_map)
-        if keep_pose is not None: features = features * keep_pose[:, None, None, None]
+        features = self.encode_pose(pose_map, keep_pose) if pose_features is None else pose_features
         alignment, looks, found = {}, {} if return_looks else None, {}
         sample = self.target_net(noisy_latents, timesteps, states.context, features=features,
                                  cross_attention_kwargs=dict(source=states, alignment=alignment, looks=looks, found=found)).sample
@@ -215,7 +222,10 @@ def model_from_unet(unet: UNet2DConditionModel,  # pretrained
                     **options,  # other arguments of `TruePoseModel`
                    ) -> TruePoseModel:
     "A model whose two nets start from a pretrained UNet."
-    model = TruePoseModel(unet={k: v for k, v in unet.config.items() if not k.startswith("_")}, embed_dim=embed_dim, **options)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(unet.dtype)  # a float32 copy of both nets would not fit everywhere
+    try: model = TruePoseModel(unet={k: v for k, v in unet.config.items() if not k.startswith("_")}, embed_dim=embed_dim, **options)
+    finally: torch.set_default_dtype(before)
     for net in (model.source_net, model.target_net):
         unexpected = net.load_state_dict(unet.state_dict(), strict=False).unexpected_keys
         if unexpected: raise ValueError(f"the UNet has weights that TruePose has not: {unexpected[:3]}")

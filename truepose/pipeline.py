@@ -4,23 +4,26 @@
 
 # %% auto #0
 __all__ = ['guidance_weights', 'branch_states', 'as_image_batch', 'as_parsing_batch', 'TruePosePipelineOutput',
-           'TruePosePipeline', 'latent_factor', 'to_pil', 'make_scheduler', 'pipeline_from_preset', 'load_nano']
+           'TruePosePipeline', 'latent_factor', 'to_pil', 'pipeline_from_preset', 'pipeline_from_sd', 'load_nano']
 
 # %% ../nbs/27_pipeline.ipynb #23b90fc3
+import inspect
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
+from huggingface_hub import snapshot_download
 from dataclasses import dataclass, replace
 from pathlib import Path
 from PIL import Image
 from .caa import SourceStates
-from .clip import RegionCLIP, clip_from_preset, embed_regions
+from .clip import RegionCLIP, clip_from_open_clip, clip_from_preset, embed_regions
 from .codec import codec_from_preset, decode, encode
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
-from .model import TruePoseModel, model_from_preset
+from .model import TruePoseModel, model_from_preset, model_from_unet
+from .objective import make_scheduler
 from .parsing import check_parsing, one_hot, to_regions
 from .pose import check_keypoints, pose_map
 
@@ -96,6 +99,12 @@ class TruePosePipeline(DiffusionPipeline):
         self.register_modules(codec=codec, clip=clip, model=model, scheduler=scheduler)
         self.register_to_config(image_height=image_height, image_width=image_width)
 
+    @classmethod
+    def download(cls, pretrained_model_name: str, **options) -> str:  # folder in the hub's cache
+        "Configurations and safetensors of a repository; diffusers' own refuses parts that are classes of another library."
+        known = {name: options[name] for name in ("revision", "cache_dir", "token", "force_download", "local_files_only") if options.get(name) is not None}
+        return snapshot_download(pretrained_model_name, allow_patterns=["*.json", "*.safetensors"], **known)
+
     @property
     def image_size(self) -> tuple:
         "(height, width) that the model was trained at."
@@ -114,8 +123,9 @@ class TruePosePipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(self, source_image=None,  # PIL, uint8 [h, w, 3], float [b, 3, h, w] in [-1, 1], or a list
                  source_parsing=None,  # label map [h, w] or [b, h, w], or a list
-                 target_pose=None,  # keypoints [18, 3] or [b, 18, 3], pixels of the picture to be made
+                 target_pose=None,  # keypoints [18, 3] or [b, 18, 3], pixels of the picture to be made; of n sources: b / n poses of the first, then of the second, ...
                  source_states: SourceStates = None,  # instead of source image and parsing: from `encode_source`
+                 num_images_per_pose: int = 1,  # samples of each pose, one after the other in the result
                  num_inference_steps: int = 20,
                  guidance_pose: float = 1.3,  # how strongly the pose is followed
                  guidance_source: float = 1.6,  # how strongly the source is followed
@@ -132,27 +142,31 @@ class TruePosePipeline(DiffusionPipeline):
         keypoints = keypoints if keypoints.ndim == 3 else keypoints[None]
         # 2. the source, once
         states = source_states or self.encode_source(source_image, source_parsing, label_set)
-        b = len(keypoints)
-        if len(states.context) == 1 and b > 1: states = states.repeat(b)
-        if len(states.context) != b: raise InputError(f"target_pose: {b} poses for {len(states.context)} sources; one source or as many as poses")
+        keypoints = keypoints.repeat_interleave(num_images_per_pose, 0)
+        b, n = len(keypoints), len(states.context)
+        if b % n: raise InputError(f"target_pose: {b} poses for {n} sources; give as many poses for each source")
+        if b > n: states = states.repeat(b // n)
         # 3. guidance branches
         weights = guidance_weights(guidance_pose, guidance_source)
         with autocast(self.device):
             absent = torch.zeros(b, 14, dtype=torch.bool, device=self.device)
             nothing = self.model.context_encoder(absent.new_zeros(b, 14, self.model.config.embed_dim, dtype=torch.float32), absent)
         all_states = branch_states(states, nothing, list(weights))
-        maps = pose_map(keypoints, self.image_size).repeat(len(weights), 1, 1, 1)
         keep_pose = torch.tensor([branch != "none" for branch in weights], device=self.device).repeat_interleave(b)
+        with autocast(self.device):
+            maps = pose_map(keypoints, self.image_size)
+            features = self.model.encode_pose(maps).repeat(len(weights), 1, 1, 1) * keep_pose[:, None, None, None]
         # 4. denoise
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         shape = (b, self.model.target_net.config.in_channels, *(side // latent_factor(self.codec) for side in self.image_size))
+        noisy = {"generator": generator} if "generator" in inspect.signature(self.scheduler.step).parameters else {}  # of stochastic schedulers
         latents = randn_tensor(shape, generator=generator, device=self.device) * self.scheduler.init_noise_sigma
         for t in self.progress_bar(self.scheduler.timesteps):
             batch = self.scheduler.scale_model_input(latents, t).repeat(len(weights), 1, 1, 1)
             with autocast(self.device):
-                pred = self.model(batch, t.expand(len(batch)), maps, all_states, keep_pose).sample.float()
+                pred = self.model(batch, t.expand(len(batch)), None, all_states, pose_features=features).sample.float()
             pred = sum(weight * part for weight, part in zip(weights.values(), pred.chunk(len(weights))))
-            latents = self.scheduler.step(pred, t, latents).prev_sample
+            latents = self.scheduler.step(pred, t, latents, **noisy).prev_sample
         # 5. decode
         with autocast(self.device): images = decode(self.codec, latents).float()
         return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
@@ -168,14 +182,6 @@ def to_pil(image: torch.Tensor) -> Image.Image:  # [3, h, w] in [-1, 1]
     return Image.fromarray(((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy())
 
 # %% ../nbs/27_pipeline.ipynb #7a255c0a
-def make_scheduler(prediction_type: str = "v_prediction",  # `epsilon`, `v_prediction` or `sample`
-                  ) -> DDIMScheduler:
-    "The noise schedule of Stable Diffusion; with zero terminal SNR unless noise is predicted, which it would make impossible."
-    flawless = prediction_type != "epsilon"
-    return DDIMScheduler(beta_start=.00085, beta_end=.012, beta_schedule="scaled_linear", prediction_type=prediction_type,
-                         rescale_betas_zero_snr=flawless, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
-
-
 def pipeline_from_preset(preset: str | Preset,  # name or `Preset`
                          **options,  # arguments of `TruePoseModel`
                         ) -> TruePosePipeline:
@@ -183,6 +189,25 @@ def pipeline_from_preset(preset: str | Preset,  # name or `Preset`
     preset = get_preset(preset) if isinstance(preset, str) else preset
     return TruePosePipeline(codec_from_preset(preset).eval(), clip_from_preset(preset).eval(), model_from_preset(preset, **options).eval(),
                             make_scheduler(preset.prediction_type), *preset.image_size)
+
+
+def pipeline_from_sd(folder: str | Path,  # Stable Diffusion 1.5 or 2.1 in diffusers' layout
+                     clip: str = "ViT-L-14",  # region encoder, by open_clip's name
+                     clip_pretrained: str | Path = "openai",  # open_clip's tag or a local file; None for random weights
+                     image_size: tuple = (256, 176),  # (height, width) in pixels
+                     dtype: torch.dtype = torch.float32,  # of codec and model
+                     **options,  # arguments of `TruePoseModel`
+                    ) -> TruePosePipeline:
+    "A pipeline that starts from Stable Diffusion's weights; what is new is silent at first."
+    folder = Path(folder)
+    for part in ("unet", "vae", "scheduler"):
+        if not (folder / part).is_dir(): raise InputError(f"{folder}: no {part}/ in it; expected Stable Diffusion in diffusers' layout, with unet/, vae/ and scheduler/")
+    schedule = DDIMScheduler.load_config(folder / "scheduler")
+    betas = {name: schedule[name] for name in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas") if name in schedule}
+    codec, region_clip = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype).eval(), clip_from_open_clip(clip, clip_pretrained)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype)
+    model = model_from_unet(unet, region_clip.config.embed_dim, **(dict(pose_channels=get_preset("paper").pose_channels, lookup=latent_factor(codec)) | options))
+    return TruePosePipeline(codec, region_clip, model.eval(), make_scheduler(schedule.get("prediction_type", "epsilon"), **betas), *image_size)
 
 
 def load_nano() -> TruePosePipeline:
