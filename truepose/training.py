@@ -6,8 +6,8 @@
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
            'stop_flag', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint', 'encode_people', 'cached_people',
            'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData', 'prediction_target', 'snr_weight',
-           'correspondence_loss', 'person_share', 'local_contrast', 'TransferObjective', 'clean_prediction',
-           'errors_by_timestep', 'preview']
+           'correspondence_loss', 'person_share', 'local_contrast', 'contrast_error', 'TransferObjective',
+           'clean_prediction', 'errors_by_timestep', 'preview']
 
 # %% ../nbs/30_training.ipynb #f80e4bb2
 import contextlib
@@ -544,11 +544,20 @@ def person_share(membership: torch.Tensor,  # [b, h * w, R], see `occupancy`
 
 # %% ../nbs/30_training.ipynb #693f68cf
 def local_contrast(images: torch.Tensor,  # [b, c, h, w]
-                   window: int = 8,  # pixels
-                  ) -> torch.Tensor:  # [b, 2 c, h', w'] across, then down
-    "How much neighbouring pixels differ, by direction."
-    steps = images[..., :-1, 1:] - images[..., :-1, :-1], images[..., 1:, :-1] - images[..., :-1, :-1]
-    return torch.cat([(nn.functional.avg_pool2d(s.square(), window, window // 2) + 1e-4).sqrt() for s in steps], 1)
+                   scales: tuple = (1, 2, 4),  # pixels: widths of what is compared
+                  ) -> list:  # per scale [b, 2 c, h', w'] across, then down
+    "How much neighbours differ, by scale and direction."
+    found = []
+    for scale in scales:
+        x, window = nn.functional.avg_pool2d(images, scale), max(8 // scale, 4)
+        steps = x[..., :-1, 1:] - x[..., :-1, :-1], x[..., 1:, :-1] - x[..., :-1, :-1]
+        found.append(torch.cat([(nn.functional.avg_pool2d(s.square(), window, window // 2) + 1e-4).sqrt() for s in steps], 1))
+    return found
+
+
+def contrast_error(images: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:  # scalar
+    "Mean absolute difference of `local_contrast`, all scales alike."
+    return torch.stack([(a - b).abs().mean() for a, b in zip(local_contrast(images), local_contrast(truth))]).mean()
 
 # %% ../nbs/30_training.ipynb #83a1ff56
 class TransferObjective(nn.Module):
@@ -599,7 +608,7 @@ class TransferObjective(nn.Module):
             made, true = decode(self.codec, clean), decode(self.codec, latents)
             fine = nn.functional.interpolate(share[:, None], made.shape[-2:])
             pixels = ((made - true).abs() * fine).mean() / fine.mean()
-            contrast = (local_contrast(made) - local_contrast(true)).abs().mean()
+            contrast = contrast_error(made, true)
             loss, numbers = loss + self.pixel_weight * pixels + self.contrast_weight * contrast, numbers | {"pixels": pixels.detach(), "contrast": contrast.detach()}
         if self.alignment_weight and out.alignment:
             align = alignment_loss(out.alignment, membership)
