@@ -244,7 +244,7 @@ def generate(source: Annotated[Path, typer.Option(help="picture of the person")]
     image, labels, keypoints = read_inputs(source, parsing, pose, label_set, wanted)
     import torch
     from truepose.pipeline import TruePosePipeline
-    pipe = TruePosePipeline.from_pretrained(weights, torch_dtype=torch.float32)
+    pipe = TruePosePipeline.from_pretrained(weights, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     result = pipe(image, labels, keypoints, label_set=label_set, num_inference_steps=steps, guidance_pose=guidance_pose, guidance_source=guidance,
                   generator=torch.Generator().manual_seed(seed)).images[0]

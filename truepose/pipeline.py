@@ -204,12 +204,12 @@ def pipeline_from_sd(folder: str | Path,  # Stable Diffusion 1.5 or 2.1 in diffu
         if not (folder / part).is_dir(): raise InputError(f"{folder}: no {part}/ in it; expected Stable Diffusion in diffusers' layout, with unet/, vae/ and scheduler/")
     schedule = DDIMScheduler.load_config(folder / "scheduler")
     betas = {name: schedule[name] for name in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas") if name in schedule}
-    codec, region_clip = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype).eval(), clip_from_open_clip(clip, clip_pretrained)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype)
+    codec, region_clip = AutoencoderKL.from_pretrained(folder / "vae", dtype=dtype).eval(), clip_from_open_clip(clip, clip_pretrained)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", dtype=dtype)
     model = model_from_unet(unet, region_clip.config.embed_dim, **(dict(pose_channels=get_preset("paper").pose_channels, lookup=latent_factor(codec)) | options))
     return TruePosePipeline(codec, region_clip, model.eval(), make_scheduler(schedule.get("prediction_type", "epsilon"), **betas), *image_size)
 
 
 def load_nano() -> TruePosePipeline:
     "The pipeline that this project trained and ships: 128 x 88 pixels, any CPU."
-    return TruePosePipeline.from_pretrained(asset("nano"), torch_dtype=torch.float32)
+    return TruePosePipeline.from_pretrained(asset("nano"), dtype=torch.float32)

@@ -140,6 +140,7 @@ def run(notebook: str | Path,  # path, or name of an experiment or figure of thi
     _execute(path, folder / path.name, params, live)
     params = {key: value for key, value in params.items() if key not in OURS}
     write_json(folder / "manifest.json", _describe(path, params, started))
+    if int(os.environ.get("RANK", 0)): return folder  # `accelerate launch`: results are the first process's
     if not (folder / "results").exists(): return Path(figures or figures_dir()).resolve()
     final = Path(results or results_dir()).resolve() / path.stem / variant
     shutil.copy(folder / "manifest.json", folder / "results")

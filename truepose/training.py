@@ -660,7 +660,7 @@ def pipeline_from_checkpoint(checkpoint: str | Path,  # `step_<n>.pt` of a run
     names = state.get("learnt", list(state["objective"]))  # older checkpoints learnt all
     averages = dict(zip(names, state["ema"]["shadow_params"], strict=True))
     weights = {name.removeprefix("model."): value for name, value in (state["objective"] | averages).items()}
-    pipe = TruePosePipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipe = TruePosePipeline.from_pretrained(folder, dtype=torch.float32)
     for part in ("source_net", "target_net"):
         ranks = [value.shape[0] for name, value in weights.items() if name.startswith(part) and ".lora_A." in name]
         if ranks: add_lora([getattr(pipe.model, part)], ranks[0])
