@@ -90,7 +90,7 @@ class AlignedAttention(nn.Module):
             picture = look_up([mean_places(a, tokens, size) for a, tokens in zip(attention, source.groups[n])], shares, source.picture, size)
             more, latents = self.lookup(hidden_states, picture)
             seen = seen + more
-            if found is not None: found.update(picture=picture, share=shares.sum(-1).unflatten(1, size)[:, None], latents=latents.mT.unflatten(2, size))
+            if found is not None: found.update(picture=picture, shares=shares.mT.unflatten(2, size), latents=latents.mT.unflatten(2, size))
         return out + seen if rows is None else out.index_add(0, rows, seen.to(out.dtype))
 
 

@@ -19,7 +19,6 @@ class Preset:
     unet: dict = field(default_factory=dict)  # arguments of both UNets
     codec: dict = field(default_factory=dict)  # arguments of the latent codec
     clip: dict = field(default_factory=dict)  # arguments of the region encoder
-    detail: tuple = ()  # widths of the UNet that finishes a prediction of patch latents in pixels; () for none
     pose_channels: tuple = (16, 32, 64)  # widths of the pose tower; each after the first halves
     prediction_type: str = "v_prediction"  # objective: `epsilon`, `v_prediction` or `sample`
 
@@ -57,10 +56,10 @@ _SD_VAE = dict(block_out_channels=(128, 256, 512, 512), down_block_types=("DownE
 PRESETS = {
     "tiny": Preset("tiny", (64, 44), 4, 48, unet_config((16, 32), (2, 4), 32, 48, groups=8),
                    codec=dict(patch_size=4), clip=dict(embed_dim=32, image_size=32, patch_size=8, width=32, layers=2, heads=2),
-                   detail=(16, 16), pose_channels=(8, 8, 16)),
+                   pose_channels=(8, 8, 16)),
     "nano": Preset("nano", (128, 88), 4, 16, unet_config((64, 96, 128), (1, 3, 4), 192, 16, plain=1, groups=16),
                    codec=dict(patch_size=4),
-                   clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6), detail=(48, 64, 64), prediction_type="sample"),
+                   clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6), prediction_type="sample"),
     "paper": Preset("paper", (256, 176), 8, 4, _SD15, _SD_VAE, dict(name="ViT-L-14"), pose_channels=(16, 32, 96, 256), prediction_type="epsilon"),
     "paper21": Preset("paper21", (256, 176), 8, 4, _SD21, _SD_VAE, dict(name="ViT-H-14"), pose_channels=(16, 32, 96, 256), prediction_type="v_prediction"),
 }

@@ -22,6 +22,7 @@ from .clip import RegionCLIP, clip_from_open_clip, clip_from_preset, embed_regio
 from .codec import codec_from_preset, decode, encode
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
+from .hpfa import STREAMS, show_lookup
 from .model import TruePoseModel, model_from_preset, model_from_unet
 from .objective import make_scheduler
 from .parsing import check_parsing, one_hot, to_regions
@@ -129,6 +130,7 @@ class TruePosePipeline(DiffusionPipeline):
                  num_inference_steps: int = 20,
                  guidance_pose: float = 1.3,  # how strongly the pose is followed
                  guidance_source: float = 1.6,  # how strongly the source is followed
+                 lookup_scale: float = 1.0,  # how much of the looked-up clothes is shown, of a model with `lookup`; 0: the network's own drawing
                  generator: torch.Generator = None,
                  label_set: str = "cihp",  # of the parsing map
                  output_type: str = "pil",  # or `pt`
@@ -164,11 +166,13 @@ class TruePosePipeline(DiffusionPipeline):
         for t in self.progress_bar(self.scheduler.timesteps):
             batch = self.scheduler.scale_model_input(latents, t).repeat(len(weights), 1, 1, 1)
             with autocast(self.device):
-                pred = self.model(batch, t.expand(len(batch)), None, all_states, pose_features=features).sample.float()
-            pred = sum(weight * part for weight, part in zip(weights.values(), pred.chunk(len(weights))))
+                out = self.model(batch, t.expand(len(batch)), None, all_states, pose_features=features)
+            pred = sum(weight * part for weight, part in zip(weights.values(), out.sample.float().chunk(len(weights))))
             latents = self.scheduler.step(pred, t, latents, **noisy).prev_sample
         # 5. decode
         with autocast(self.device): images = decode(self.codec, latents).float()
+        streams = list(STREAMS[self.model.config.source])
+        if out.picture is not None and "clothes" in streams: images = show_lookup(images, out.picture, out.shares, streams.index("clothes"), lookup_scale)
         return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
 
 

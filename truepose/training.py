@@ -6,8 +6,8 @@
 __all__ = ['ATTENTION', 'step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History',
            'read_history', 'stop_flag', 'make_optimizer', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint',
            'encode_people', 'cached_people', 'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData',
-           'correspondence_loss', 'person_share', 'local_contrast', 'contrast_error', 'TransferObjective',
-           'choose_learnt', 'add_lora', 'merge_lora', 'pipeline_from_checkpoint', 'errors_by_timestep', 'preview']
+           'correspondence_loss', 'person_share', 'TransferObjective', 'choose_learnt', 'add_lora', 'merge_lora',
+           'pipeline_from_checkpoint', 'errors_by_timestep', 'preview']
 
 # %% ../nbs/30_training.ipynb #f80e4bb2
 import contextlib
@@ -546,23 +546,6 @@ def person_share(membership: torch.Tensor,  # [b, h * w, R], see `occupancy`
     "How much of each latent is not backdrop."
     return 1 - membership[..., REGIONS.index("background")].unflatten(1, size)
 
-# %% ../nbs/30_training.ipynb #693f68cf
-def local_contrast(images: torch.Tensor,  # [b, c, h, w]
-                   scales: tuple = (1, 2, 4),  # pixels: widths of what is compared
-                  ) -> list:  # per scale [b, 2 c, h', w'] across, then down
-    "How much neighbours differ, by scale and direction."
-    found = []
-    for scale in scales:
-        x, window = nn.functional.avg_pool2d(images, scale), max(8 // scale, 4)
-        steps = x[..., :-1, 1:] - x[..., :-1, :-1], x[..., 1:, :-1] - x[..., :-1, :-1]
-        found.append(torch.cat([(nn.functional.avg_pool2d(s.square(), window, window // 2) + 1e-4).sqrt() for s in steps], 1))
-    return found
-
-
-def contrast_error(images: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:  # scalar
-    "Mean absolute difference of `local_contrast`, all scales alike."
-    return torch.stack([(a - b).abs().mean() for a, b in zip(local_contrast(images), local_contrast(truth))]).mean()
-
 # %% ../nbs/30_training.ipynb #83a1ff56
 class TransferObjective(nn.Module):
     "TruePose under training: a batch of encoded pairs in, its loss out."
@@ -571,17 +554,12 @@ class TransferObjective(nn.Module):
                  alignment_weight: float = 0.1,  # of CAA (c)
                  correspondence_weight: float = 0.0,  # of the correspondence loss; needs surface maps
                  person_weight: float = 1.0,  # of the person's latents in the error; the backdrop's is 1
-                 codec=None,  # for the two that follow
-                 pixel_weight: float = 0.0,  # of the absolute error of pixels
-                 contrast_weight: float = 0.0,  # of the absolute error of local contrast
-                 first_share: float = 0.0,  # chance of the noisiest timestep, from which sampling starts, beside its turn among all
                  drop_pose: float = 0.1,  # chance per sample
                  drop_source: float = 0.1,  # chance per sample, independent
                  min_snr_gamma: float = None):  # None: all timesteps weigh the same
         super().__init__()
         self.model, self.scheduler, self.alignment_weight, self.min_snr_gamma = model, scheduler, alignment_weight, min_snr_gamma
-        self.correspondence_weight, self.person_weight, self.first_share = correspondence_weight, person_weight, first_share
-        self.codec, self.pixel_weight, self.contrast_weight = codec, pixel_weight, contrast_weight
+        self.correspondence_weight, self.person_weight = correspondence_weight, person_weight
         self.drop_pose, self.drop_source = drop_pose, drop_source
 
     def forward(self, batch: dict,  # from `TransferData`
@@ -590,9 +568,7 @@ class TransferObjective(nn.Module):
         latents, regions = batch["target_latents"], one_hot(batch["target_regions"])
         b, n, device = len(latents), len(batch["source_latents"]), latents.device
         noise = torch.randn(latents.shape, generator=generator).to(device)
-        last = self.scheduler.config.num_train_timesteps
-        timesteps = torch.randint(last, (b,), generator=generator).to(device)
-        if self.first_share: timesteps[torch.rand(b, generator=generator).to(device) < self.first_share] = last - 1
+        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (b,), generator=generator).to(device)
         keep_pose = (torch.rand(b, generator=generator) >= self.drop_pose).to(device)
         keep_source = (torch.rand(n, generator=generator) >= self.drop_source).to(device)
         noisy_latents, maps = self.scheduler.add_noise(latents, noise, timesteps), pose_map(batch["target_keypoints"], regions.shape[-2:])
@@ -607,13 +583,6 @@ class TransferObjective(nn.Module):
         weighted = (error * share).sum((1, 2)) / share.sum((1, 2))
         weight = 1 if self.min_snr_gamma is None else snr_weight(self.scheduler, timesteps, self.min_snr_gamma)
         loss, numbers = (weight * weighted).mean(), {"mse": error.detach().mean(), "person_mse": (error.detach() * person).sum() / person.sum()}
-        if self.pixel_weight or self.contrast_weight:
-            clean = clean_prediction(self.scheduler, out.sample.float(), noisy_latents, timesteps)
-            made, true = decode(self.codec, clean), decode(self.codec, latents)
-            fine = nn.functional.interpolate(share[:, None], made.shape[-2:])
-            pixels = ((made - true).abs() * fine).mean() / fine.mean()
-            contrast = contrast_error(made, true)
-            loss, numbers = loss + self.pixel_weight * pixels + self.contrast_weight * contrast, numbers | {"pixels": pixels.detach(), "contrast": contrast.detach()}
         if self.alignment_weight and out.alignment:
             align = alignment_loss(out.alignment, membership)
             loss, numbers = loss + self.alignment_weight * align, numbers | {"alignment": align.detach()}
