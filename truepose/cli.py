@@ -326,9 +326,9 @@ def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated p
     typer.echo(f"written: {out} and {out.with_suffix('.csv').name}")
 
 # %% ../nbs/60_cli.ipynb #95d5b48d
-REPRODUCE = {  # preset -> parameters of e03_evaluate; nano: guidance by e04_sampling on `val`; 4 steps by eye, 2 have the better SSIM and look softer
+REPRODUCE = {  # preset -> parameters of e03_evaluate; nano: by e04_sampling on `val`, best face SSIM
     "tiny": dict(n_people=4, n_pairs=8, steps=2),
-    "nano": dict(n_people=64, n_pairs=128, steps=4, guidance_pose=1.3, guidance_source=1.6, sample_drawn=8, sample_worst=4),
+    "nano": dict(n_people=64, n_pairs=128, steps=2, guidance_pose=1.3, guidance_source=1.6, sample_drawn=8, sample_worst=4),
 }
 
 
