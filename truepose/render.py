@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['KEY_TINTS', 'FILL_TINTS', 'WALL_PIXELS', 'PLACES', 'NATURAL', 'WOODS', 'LEAVES', 'THINGS', 'OCCLUDERS', 'CLOTH',
            'SHOE', 'SKIN', 'EYE', 'LASH', 'HAIR', 'KIND_CODES', 'TILE_SIZES', 'PRINT_SIZES', 'WRAPS', 'BUTTON_COLOURS',
-           'SPIRAL', 'FLOOR', 'CELLS', 'JOINT_RADIUS', 'JOINT_PART', 'SURFACE_STEP', 'kernel', 'rasterise',
-           'rasterise_flat', 'zbuffer', 'vertex_normals', 'shortening', 'Light', 'sample_light', 'soft_noise',
-           'paint_boxes', 'paint_foliage', 'paint_lamps', 'gradient', 'brick_wall', 'park', 'street', 'shelves',
-           'indoors', 'seaside', 'night_street', 'Backdrop', 'floor_tile', 'sample_backdrop', 'Occluder', 'tube',
-           'leaf', 'slab', 'post', 'railing', 'plant', 'table', 'sample_occluder', 'tile_pyramid', 'print_pyramid',
-           'band_noise', 'fold_slopes', 'noise_tiles', 'Landmarks', 'landmarks', 'Prepared', 'painted_hair', 'prepare',
-           'occlusion', 'smooth_ambient', 'centre_normals', 'shade', 'floor_shadow', 'compose', 'place_occluder',
-           'draw_occluder', 'read_labels', 'joint_visibility', 'Rendered', 'keypoints_of', 'render', 'frame_camera',
-           'correspondence', 'read_places', 'surface_map', 'surface_places']
+           'SPIRAL', 'FLOOR', 'CELLS', 'OVER_FACE', 'OVER_EAR', 'OVER_LIMB', 'OVER_SHOULDER', 'OVER_SKIRT',
+           'JOINT_PART', 'SURFACE_STEP', 'kernel', 'rasterise', 'rasterise_flat', 'zbuffer', 'vertex_normals',
+           'shortening', 'Light', 'sample_light', 'soft_noise', 'paint_boxes', 'paint_foliage', 'paint_lamps',
+           'gradient', 'brick_wall', 'park', 'street', 'shelves', 'indoors', 'seaside', 'night_street', 'Backdrop',
+           'floor_tile', 'sample_backdrop', 'Occluder', 'tube', 'leaf', 'slab', 'post', 'railing', 'plant', 'table',
+           'sample_occluder', 'tile_pyramid', 'print_pyramid', 'band_noise', 'fold_slopes', 'noise_tiles', 'Landmarks',
+           'landmarks', 'Prepared', 'painted_hair', 'prepare', 'occlusion', 'smooth_ambient', 'centre_normals', 'shade',
+           'floor_shadow', 'compose', 'place_occluder', 'draw_occluder', 'read_labels', 'joint_cover',
+           'joint_visibility', 'Rendered', 'keypoints_of', 'render', 'frame_camera', 'correspondence', 'read_places',
+           'surface_map', 'surface_places']
 
 # %% ../nbs/15_render.ipynb #6326abe2
 import math
@@ -25,7 +26,7 @@ import numpy as np
 import scipy.ndimage
 from scipy.spatial import cKDTree
 
-from .body import Body, Camera, Identity, Pose, bone_transforms, look_at, posed_keypoints, project
+from .body import Body, Camera, Identity, Pose, bone_transforms, look_at, openpose_of_coco, project, skin
 from .clothes import TORSO_GIRTH, DressedMesh
 from .fabric import Fabric
 
@@ -1211,11 +1212,27 @@ def read_labels(triangle, weights, faces, label_of_face, layer_of_face, layers, 
     return out
 
 
-JOINT_RADIUS = np.array([.035, .12, .11, .075, .065, .11, .075, .065, .16, .11, .10, .16, .11, .10, .03, .03, .045, .045])  # m
+def joint_cover(body: Body, ring: np.ndarray,  # [n,3] x px, y px, depth of `body.joint_vertices`
+                joints: np.ndarray,  # [17,3] the same of the COCO joints
+                focal: float,  # pixels
+                ) -> np.ndarray:  # [18] metres, OpenPose order
+    "How far the body's own surface lies in front of each joint."
+    cover = np.zeros((17, 1))
+    for j, (x, y, z) in enumerate(joints):
+        own = ring[body.joint_regressors[j].indices]
+        ahead, aside = z - own[:, 2], np.hypot(own[:, 0] - x, own[:, 1] - y) * z / focal
+        size = np.median(np.hypot(ahead, aside))
+        near = ahead[aside < .5 * size]
+        cover[j] = max(near.max(), 0.) if len(near) else size
+    return openpose_of_coco(cover)[:, 0]
+
+
+OVER_FACE, OVER_EAR, OVER_LIMB, OVER_SHOULDER, OVER_SKIRT = .02, .02, .03, .07, .06  # metres of hair or loose cloth that may lie on a visible joint
 JOINT_PART = np.array([0, 0, 0, 2, 2, 0, 1, 1, 0, 4, 4, 0, 3, 3, 0, 0, 0, 0])  # value of `part_of_face` around the joint
 
 
 def joint_visibility(pixels: np.ndarray,  # [18,3] x, y, depth of the joints
+                     allowed: np.ndarray,  # [18] metres that may lie in front of a joint
                      depth: np.ndarray, triangle: np.ndarray,  # [h,w]
                      part_of_face: np.ndarray, layers_of_face: np.ndarray, skirts: set) -> np.ndarray:  # [18] 2, 1 or 0
     "2 visible, 1 hidden behind something, 0 outside the picture."
@@ -1226,10 +1243,11 @@ def joint_visibility(pixels: np.ndarray,  # [18,3] x, y, depth of the joints
         row, column = int(y), int(x)
         near = triangle[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
         gap = z - depth[max(row - 1, 0):row + 2, max(column - 1, 0):column + 2]
-        own = (near >= 0) & (gap < JOINT_RADIUS[j])
-        if JOINT_PART[j]: own &= (part_of_face[near] == JOINT_PART[j]) | np.isin(layers_of_face[near], list(skirts))
+        skirt = np.isin(layers_of_face[near], list(skirts))
+        own = (near >= 0) & (gap < allowed[j] + (OVER_SKIRT - OVER_LIMB) * skirt)
+        if JOINT_PART[j]: own &= (part_of_face[near] == JOINT_PART[j]) | skirt
         middle = triangle[row, column]
-        seen[j] = 2 if own.any() and (middle == -1 or (middle >= 0 and z - depth[row, column] < JOINT_RADIUS[j] * 1.3)) else 1
+        seen[j] = 2 if own.any() and (middle == -1 or (middle >= 0 and z - depth[row, column] < allowed[j] + .03)) else 1
     return seen
 
 # %% ../nbs/15_render.ipynb #248287f0
@@ -1269,10 +1287,17 @@ def keypoints_of(mesh: DressedMesh, pose: Pose, camera: Camera,
                  depth: np.ndarray, triangle: np.ndarray,  # [h,w] of a rendering
                  ) -> np.ndarray:  # [18,3]
     "OpenPose joints [18,3]: x, y, visibility, by projection and depth test."
-    joints = posed_keypoints(mesh.body, mesh.rest, bone_transforms(mesh.body, mesh.rest.heads, pose))
-    pixels = np.asarray(project(camera, joints), np.float32)
+    body, transforms = mesh.body, bone_transforms(mesh.body, mesh.rest.heads, pose)
+    ring = skin(body.joint_weights, transforms, mesh.rest.vertices[body.joint_vertices])
+    coco = body.joint_regressors @ ring
+    pixels = np.asarray(project(camera, openpose_of_coco(coco)), np.float32)
+    allowed = joint_cover(body, project(camera, ring), project(camera, coco), camera.focal)
+    over = np.r_[OVER_FACE, np.full(13, OVER_LIMB), OVER_FACE, OVER_FACE, OVER_EAR, OVER_EAR]
+    over[[1, 2, 5]] = OVER_SHOULDER  # collars and hair lie there
+    over[1:14] += mesh.thickness()
+    allowed += over
     skirts = {i for i, l in enumerate(mesh.layers) if l.piece is not None and l.piece.part == "skirt"}
-    seen = joint_visibility(pixels, depth, triangle, mesh.part_of_face, mesh.layer_of_face, skirts)
+    seen = joint_visibility(pixels, allowed, depth, triangle, mesh.part_of_face, mesh.layer_of_face, skirts)
     return np.concatenate([pixels[:, :2], seen[:, None]], 1).astype(np.float32)
 
 
