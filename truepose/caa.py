@@ -54,6 +54,8 @@ class SourceStates:
     groups: dict = field(default_factory=dict)  # number of tokens -> `GroupTokens` of each stream, m rows
     sizes: dict = field(default_factory=dict)  # number of tokens -> (h, w) of their grid
     picture: torch.Tensor = None  # [m, 3, H, W] source pictures in [-1, 1], for looking up
+    photo: torch.Tensor = None  # [m, 3, k H, k W] the same as they came, for a finisher
+    masks: torch.Tensor = None  # [m, streams, H, W] in {0, 1}, where each stream's regions are in them, for a finisher
 
     def repeat(self, n: int) -> "SourceStates":  # rows 0, 0, ..., 1, 1, ...: n targets for each source
         "The same sources for n target poses each; nothing is computed again."
@@ -61,7 +63,7 @@ class SourceStates:
         rows = None if self.rows is None else (self.rows[:, None] * n + torch.arange(n, device=self.rows.device)).flatten()
         pairs = {name: [(each(key), each(value)) for key, value in streams] for name, streams in self.pairs.items()}
         groups = {size: [tokens.repeat(n) for tokens in streams] for size, streams in self.groups.items()}
-        return SourceStates(each(self.context), rows, pairs, groups, self.sizes, None if self.picture is None else each(self.picture))
+        return SourceStates(each(self.context), rows, pairs, groups, self.sizes, *(None if x is None else each(x) for x in (self.picture, self.photo, self.masks)))
 
 
 class AlignedAttention(nn.Module):
@@ -87,10 +89,11 @@ class AlignedAttention(nn.Module):
         if looks is not None: looks[self.name] = attention
         if self.lookup:
             size, shares = source.sizes[n], stream_shares(assignment, self.streams, source.groups[n])
-            picture = look_up([mean_places(a, tokens, size) for a, tokens in zip(attention, source.groups[n])], shares, source.picture, size)
+            places = [mean_places(a, tokens, size) for a, tokens in zip(attention, source.groups[n])]
+            picture = look_up(places, shares, source.picture, size)
             more, latents = self.lookup(hidden_states, picture)
             seen = seen + more
-            if found is not None: found.update(picture=picture, shares=shares.mT.unflatten(2, size), latents=latents.mT.unflatten(2, size))
+            if found is not None: found.update(picture=picture, places=torch.stack(places, 1).mT.unflatten(3, size), shares=shares.mT.unflatten(2, size), latents=latents.mT.unflatten(2, size))
         return out + seen if rows is None else out.index_add(0, rows, seen.to(out.dtype))
 
 

@@ -20,6 +20,7 @@ class Preset:
     codec: dict = field(default_factory=dict)  # arguments of the latent codec
     clip: dict = field(default_factory=dict)  # arguments of the region encoder
     pose_channels: tuple = (16, 32, 64)  # widths of the pose tower; each after the first halves
+    finisher: dict = field(default_factory=dict)  # arguments of the finisher, if one is trained
     prediction_type: str = "v_prediction"  # objective: `epsilon`, `v_prediction` or `sample`
 
     @property
@@ -56,7 +57,7 @@ _SD_VAE = dict(block_out_channels=(128, 256, 512, 512), down_block_types=("DownE
 PRESETS = {
     "tiny": Preset("tiny", (64, 44), 4, 48, unet_config((16, 32), (2, 4), 32, 48, groups=8),
                    codec=dict(patch_size=4), clip=dict(embed_dim=32, image_size=32, patch_size=8, width=32, layers=2, heads=2),
-                   pose_channels=(8, 8, 16)),
+                   pose_channels=(8, 8, 16), finisher=dict(widths=(16, 32), norm_groups=8)),
     "nano": Preset("nano", (128, 88), 4, 16, unet_config((64, 96, 128), (1, 3, 4), 192, 16, plain=1, groups=16),
                    codec=dict(patch_size=4),
                    clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6), prediction_type="sample"),

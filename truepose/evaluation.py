@@ -45,13 +45,16 @@ def copy_source(pairs: list, seeds: list) -> np.ndarray:  # uint8 [n, h, w, 3]
     return np.stack([to_uint8(pair["source_image"]) for pair in pairs])
 
 # %% ../nbs/43_evaluation.ipynb #1eb92478
-def codec_roundtrip(codec):  # see `truepose.codec`
-    "The ceiling: the true picture through the latent codec."
+def codec_roundtrip(codec,  # see `truepose.codec`
+                    scale: int = 1,  # pixels of the picture per pixel that the codec sees, per side: that of the pipeline's finisher
+                   ):
+    "The true picture through the latent codec: the ceiling of what latents can hold."
     from truepose.codec import decode, encode
     @torch.no_grad()
     def method(pairs, seeds):
         images = torch.stack([pair["target_image"] for pair in pairs]).to(codec.device)
-        with autocast(codec.device): return to_uint8(decode(codec, encode(codec, images)).float().cpu())
+        with autocast(codec.device): decoded = decode(codec, encode(codec, torch.nn.functional.avg_pool2d(images, scale))).float()
+        return to_uint8(torch.nn.functional.interpolate(decoded, images.shape[-2:], mode="bilinear").cpu())
     return method
 
 # %% ../nbs/43_evaluation.ipynb #9868c1fc

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'GroupTokens', 'group_tokens', 'FusionAttention', 'alignment_bias', 'token_centres', 'mean_places',
-           'look_up', 'show_lookup', 'Lookup']
+           'look_up', 'Lookup']
 
 # %% ../nbs/23_hpfa.ipynb #b8e2fdf1
 from dataclasses import dataclass
@@ -125,18 +125,6 @@ def look_up(places: list,  # per stream: [b, n, 2] from `mean_places`
         read = F.grid_sample(picture.float(), fine(place).movedim(1, -1), padding_mode="border", align_corners=False)
         seen = seen + weights[:, g:g + 1] * read
     return seen
-
-# %% ../nbs/23_hpfa.ipynb #53f123fc
-def show_lookup(images: torch.Tensor,  # [b, 3, H, W] in [-1, 1] generated pictures
-                picture: torch.Tensor,  # [b, 3, H, W] from `look_up`
-                shares: torch.Tensor,  # [b, streams, h, w]
-                stream: int,  # whose regions are shown
-                scale: float = 1.0,  # 0: the generated picture as it is
-               ) -> torch.Tensor:  # [b, 3, H, W]
-    "Generated pictures with what was looked up where one stream has the larger share (ours)."
-    fine = F.interpolate(shares.float(), images.shape[-2:], mode="bilinear", align_corners=False)
-    mask = scale * (4 * fine[:, stream:stream + 1] - 1.5).clamp(0, 1)  # a soft edge where the share is a half
-    return images + mask * (picture / fine.sum(1, keepdim=True).clamp(min=.1) - images)
 
 # %% ../nbs/23_hpfa.ipynb #1c661971
 class Lookup(nn.Module):

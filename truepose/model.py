@@ -28,6 +28,7 @@ class TruePoseOutput(BaseOutput):
     alignment: dict  # block name -> log-probabilities of the regions [b, n, R]
     looks: dict = None  # if asked for: block name -> attention of each HPFA stream [m, n, s], rows and tokens as in `SourceStates`
     picture: torch.Tensor = None  # [m, 3, H, W] what was looked up in the source pictures
+    places: torch.Tensor = None  # [m, streams, 2, h, w] x, y in [-1, 1] where each stream reads the source
     shares: torch.Tensor = None  # [m, streams, h, w] how much each stream's regions have of it
 
 # %% ../nbs/26_model.ipynb #8fae134d
@@ -87,7 +88,7 @@ class TruePoseModel(ModelMixin, ConfigMixin):
         if self.skip_gain is not None:
             embedding = self.target_net.time_embedding(self.target_net.time_proj(timesteps).to(noisy_latents.dtype))
             sample = sample + self.skip_gain(embedding)[:, :, None, None] * noisy_latents
-        return TruePoseOutput(sample=sample, alignment=alignment, looks=looks, picture=found.get("picture"), shares=found.get("shares"))
+        return TruePoseOutput(sample=sample, alignment=alignment, looks=looks, **{name: found.get(name) for name in ("picture", "places", "shares")})
 
 # %% ../nbs/26_model.ipynb #2a50b575
 def add_aligned_attention(target_net: ConditionedUNet,

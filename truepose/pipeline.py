@@ -10,6 +10,7 @@ __all__ = ['guidance_weights', 'branch_states', 'as_image_batch', 'as_parsing_ba
 import inspect
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
@@ -22,11 +23,12 @@ from .clip import RegionCLIP, clip_from_open_clip, clip_from_preset, embed_regio
 from .codec import codec_from_preset, decode, encode
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
-from .hpfa import STREAMS, show_lookup
+from .finisher import Finisher, enlarged, stream_masks
+from .hpfa import STREAMS
 from .model import TruePoseModel, model_from_preset, model_from_unet
 from .objective import make_scheduler
 from .parsing import check_parsing, one_hot, to_regions
-from .pose import check_keypoints, pose_map
+from .pose import check_keypoints, pose_map, resize_keypoints
 
 # %% ../nbs/27_pipeline.ipynb #96143246
 def guidance_weights(guidance_pose: float,  # scale of the pose
@@ -95,9 +97,11 @@ class TruePosePipeline(DiffusionPipeline):
     "Pose transfer: source picture, its parsing map and a target pose to a picture."
     model_cpu_offload_seq = "clip->codec->model"
 
-    def __init__(self, codec, clip: RegionCLIP, model: TruePoseModel, scheduler, image_height: int = 128, image_width: int = 88):
+    _optional_components = ["finisher"]
+
+    def __init__(self, codec, clip: RegionCLIP, model: TruePoseModel, scheduler, image_height: int = 128, image_width: int = 88, finisher: Finisher = None):
         super().__init__()
-        self.register_modules(codec=codec, clip=clip, model=model, scheduler=scheduler)
+        self.register_modules(codec=codec, clip=clip, model=model, scheduler=scheduler, finisher=finisher)
         self.register_to_config(image_height=image_height, image_width=image_width)
 
     @classmethod
@@ -108,8 +112,14 @@ class TruePosePipeline(DiffusionPipeline):
 
     @property
     def image_size(self) -> tuple:
-        "(height, width) that the model was trained at."
+        "(height, width) of the pictures that go in and come out."
         return self.config.image_height, self.config.image_width
+
+    @property
+    def drawn_size(self) -> tuple:
+        "(height, width) that the codec and the model work at: smaller, if a finisher enlarges."
+        scale = self.finisher.config.scale if self.finisher else 1
+        return tuple(side // scale for side in self.image_size)
 
     @torch.no_grad()
     def encode_source(self, source_image, source_parsing, label_set: str = "cihp") -> SourceStates:
@@ -117,9 +127,11 @@ class TruePosePipeline(DiffusionPipeline):
         images = as_image_batch(source_image, self.image_size).to(self.device)
         regions = as_parsing_batch(source_parsing, self.image_size, label_set).to(self.device)
         if len(regions) != len(images): raise InputError(f"source_parsing: {len(regions)} maps for {len(images)} source images")
+        small, maps = F.adaptive_avg_pool2d(images, self.drawn_size), F.interpolate(regions[:, None].float(), self.drawn_size, mode="nearest-exact")[:, 0].long()
         with autocast(self.device):
-            embeddings, present = embed_regions(self.clip, images, regions)
-            return self.model.encode_source(encode(self.codec, images).float(), one_hot(regions), embeddings.float(), present, picture=images)
+            embeddings, present = embed_regions(self.clip, small, maps)
+            states = self.model.encode_source(encode(self.codec, small).float(), one_hot(maps), embeddings.float(), present, picture=small)
+        return replace(states, photo=images, masks=stream_masks(maps, STREAMS[self.model.config.source])) if self.finisher else states
 
     @torch.no_grad()
     def __call__(self, source_image=None,  # PIL, uint8 [h, w, 3], float [b, 3, h, w] in [-1, 1], or a list
@@ -130,7 +142,7 @@ class TruePosePipeline(DiffusionPipeline):
                  num_inference_steps: int = 20,
                  guidance_pose: float = 1.3,  # how strongly the pose is followed
                  guidance_source: float = 1.6,  # how strongly the source is followed
-                 lookup_scale: float = 1.0,  # how much of the looked-up clothes is shown, of a model with `lookup`; 0: the network's own drawing
+                 finish: bool = True,  # by the finisher, if there is one; False: the denoiser's drawing, enlarged
                  generator: torch.Generator = None,
                  label_set: str = "cihp",  # of the parsing map
                  output_type: str = "pil",  # or `pt`
@@ -156,11 +168,11 @@ class TruePosePipeline(DiffusionPipeline):
         all_states = branch_states(states, nothing, list(weights))
         keep_pose = torch.tensor([branch != "none" for branch in weights], device=self.device).repeat_interleave(b)
         with autocast(self.device):
-            maps = pose_map(keypoints, self.image_size)
+            maps = pose_map(resize_keypoints(keypoints, self.image_size, self.drawn_size), self.drawn_size)
             features = self.model.encode_pose(maps).repeat(len(weights), 1, 1, 1) * keep_pose[:, None, None, None]
         # 4. denoise
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        shape = (b, self.model.target_net.config.in_channels, *(side // latent_factor(self.codec) for side in self.image_size))
+        shape = (b, self.model.target_net.config.in_channels, *(side // latent_factor(self.codec) for side in self.drawn_size))
         noisy = {"generator": generator} if "generator" in inspect.signature(self.scheduler.step).parameters else {}  # of stochastic schedulers
         latents = randn_tensor(shape, generator=generator, device=self.device) * self.scheduler.init_noise_sigma
         for t in self.progress_bar(self.scheduler.timesteps):
@@ -169,10 +181,12 @@ class TruePosePipeline(DiffusionPipeline):
                 out = self.model(batch, t.expand(len(batch)), None, all_states, pose_features=features)
             pred = sum(weight * part for weight, part in zip(weights.values(), out.sample.float().chunk(len(weights))))
             latents = self.scheduler.step(pred, t, latents, **noisy).prev_sample
-        # 5. decode
-        with autocast(self.device): images = decode(self.codec, latents).float()
-        streams = list(STREAMS[self.model.config.source])
-        if out.picture is not None and "clothes" in streams: images = show_lookup(images, out.picture, out.shares, streams.index("clothes"), lookup_scale)
+        # 5. decode, finish
+        with autocast(self.device):
+            images = decode(self.codec, latents).float()
+            if self.finisher and finish and out.places is not None:  # without a source there is nothing to finish with
+                images = self.finisher(images, out.places, out.shares, states.photo, states.masks, maps).images.clamp(-1, 1)
+        if images.shape[-2:] != self.image_size: images = enlarged(images, self.image_size)
         return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
 
 
@@ -215,5 +229,5 @@ def pipeline_from_sd(folder: str | Path,  # Stable Diffusion 1.5 or 2.1 in diffu
 
 
 def load_nano() -> TruePosePipeline:
-    "The pipeline that this project trained and ships: 128 x 88 pixels, any CPU."
+    "The pipeline that this project trained and ships: any CPU."
     return TruePosePipeline.from_pretrained(asset("nano"), dtype=torch.float32)

@@ -339,7 +339,7 @@ def fingerprint(codec, clip, people) -> str:  # 16 hex digits
     "Changes whenever the latents would."
     digest = hashlib.sha256(f"v1 {json.dumps(people.names)}".encode())
     for network in (codec, clip):
-        digest.update(json.dumps(dict(network.config), sort_keys=True, default=str).encode())
+        digest.update(json.dumps({k: v for k, v in network.config.items() if not k.startswith("_")}, sort_keys=True, default=str).encode())  # not where it was loaded from
         for name, value in network.state_dict().items(): digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
     for array in (people.images, people.regions): digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
@@ -471,32 +471,37 @@ class TransferData:
              ) -> dict:
         "A batch for `TransferObjective`."
         source = self.sources[torch.randint(len(self.sources), (n,), generator=generator)]
-        target = torch.stack([self._some_targets(s, targets, generator) for s in source.tolist()])
+        target = torch.stack([self.some_targets(s, targets, generator) for s in source.tolist()])
         return self.rows(source, target, torch.randint(2, (n,), generator=generator))
 
-    def _some_targets(self, source, n, generator):
+    def some_targets(self, source: int, n: int, generator: torch.Generator) -> torch.Tensor:  # long [n]
+        "Targets of a source, different ones as far as there are."
         options = torch.tensor(self.targets[source])
         return options[torch.randperm(len(options), generator=generator)[torch.arange(n) % len(options)]]
 
     def rows(self, source: torch.Tensor,  # long [b]
              target: torch.Tensor,  # long [b, k] targets of each source
              mirrored: torch.Tensor,  # long [b], 0 or 1
+             goals: bool = True,  # with goals, if there are surface maps
             ) -> dict:  # source_* of b rows, target_* of b * k rows
         "The batch of given pictures."
         k = target.shape[1]
         pick = {name: value[mirrored, source] for name, value in self.encoded.items()}
         target, turned = target.flatten(), mirrored.repeat_interleave(k)
-        goals = {} if self.surface is None else {"goals": self._goals(source, target.view(-1, k), mirrored)}
+        goals = {} if self.surface is None or not goals else {"goals": self.goals(source, target.view(-1, k), mirrored, self.encoded["latents"].shape[-2:], beyond=2)}
         images = torch.from_numpy(self.images[source.numpy()]).movedim(-1, 1).float() / 127.5 - 1
         return goals | {"source_images": torch.where(mirrored[:, None, None, None] > 0, images.flip(-1), images), "source_latents": pick["latents"].float(), "embeddings": pick["embeddings"].float(), "present": pick["present"],
                 "source_regions": self.regions[mirrored, source].long(), "target_latents": self.encoded["latents"][turned, target].float(),
                 "target_regions": self.regions[turned, target].long(), "target_keypoints": self.keypoints[turned, target]}
 
-    def _goals(self, source, target, mirrored):  # [b], [b, k], [b] -> [b * k, h, w, 4]
-        h, w = self.encoded["latents"].shape[-2:]
-        at = np.ix_(*(np.arange(n) * whole // n + whole // n // 2 for n, whole in zip((h, w), self.surface.shape[1:3])))  # the latents' centres
+    def goals(self, source: torch.Tensor, target: torch.Tensor, mirrored: torch.Tensor,  # as for `rows`, targets [b, k]
+              size: tuple,  # (h, w) of the grid
+              beyond: int = 0,  # cells around a group that get goals too
+             ) -> torch.Tensor:  # [b * k, h, w, groups, 3] from `source_goals`
+        "Where each cell of the targets should look in its source."
+        at = np.ix_(*(np.arange(n) * whole // n + whole // n // 2 for n, whole in zip(size, self.surface.shape[1:3])))  # the cells' centres
         def places(i, pixels=...): return body_places(self.surface[i][pixels], self.regions[0, i].numpy()[pixels])
-        goals = [continued(source_goals(np.stack([places(t, at) for t in ts]), places(s))) for s, ts in zip(source.tolist(), target.tolist())]
+        goals = [continued(source_goals(np.stack([places(t, at) for t in ts]), places(s)), beyond) for s, ts in zip(source.tolist(), target.tolist())]
         return torch.cat([g.flip(2) * torch.tensor([-1, 1, 1]) if m else g for g, m in zip(goals, mirrored.tolist())])
 
     def of_pairs(self, pairs: torch.Tensor) -> dict:  # long [b, 2] source, target
