@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['N_SKIN', 'NECKLINES', 'FIELDS', 'SHAPERS', 'HAIR_THICKNESS', 'LOCKS', 'TORSO_RADIUS', 'TORSO_GIRTH', 'LIMB_PARTS',
            'COLLARS', 'POCKETS', 'BUTTON', 'BRIMS', 'TROUSERS', 'HATS', 'HAT_CHANCE', 'POCKET_CHANCE', 'BUTTONS',
-           'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'smoothed', 'vertex_normals', 'Points',
-           'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill', 'Wardrobe',
-           'sleeve_coordinate', 'neck_field', 'armhole_field', 'front_gap', 'top_field', 'band_field', 'shoe_field',
-           'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs', 'shape_top', 'shape_pants',
-           'shape_skirt', 'shape_shoe', 'Patch', 'one_bone', 'grid_faces', 'skull', 'hair_swell', 'hair_cap', 'comb',
-           'hair_locks', 'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches', 'unwrapped', 'trunk_panel',
-           'sleeve_panel', 'hat_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv', 'open_edges',
-           'strip_faces', 'folded', 'collar_patch', 'laid_on', 'front_top', 'placket_patch', 'pocket_field',
-           'pocket_patch', 'button_spots', 'button_patch', 'hat_field', 'shape_hat', 'brim_patch', 'under_hat', 'Layer',
-           'DressedMesh', 'cloth_patch', 'piece_patches', 'compact', 'skin_patch', 'part_patch', 'skin_labels',
-           'faces_label', 'layer_patches', 'joined', 'dress', 'sleeve_word', 'make_top', 'make_jacket', 'length_word',
-           'make_skirt', 'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details', 'sample_outfit']
+           'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'renumbered', 'smoothed',
+           'vertex_normals', 'Points', 'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill',
+           'Wardrobe', 'sleeve_coordinate', 'neck_field', 'armhole_field', 'front_gap', 'top_field', 'band_field',
+           'shoe_field', 'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs', 'shape_top',
+           'shape_pants', 'shape_skirt', 'shape_shoe', 'Patch', 'one_bone', 'grid_faces', 'skull', 'hair_swell',
+           'hair_cap', 'comb', 'hair_locks', 'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches', 'unwrapped',
+           'trunk_panel', 'sleeve_panel', 'hat_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv',
+           'open_edges', 'strip_faces', 'folded', 'collar_patch', 'laid_on', 'front_top', 'placket_patch',
+           'pocket_field', 'pocket_patch', 'button_spots', 'button_patch', 'hat_field', 'shape_hat', 'brim_patch',
+           'under_hat', 'Layer', 'DressedMesh', 'cloth_patch', 'piece_patches', 'compact', 'skin_patch', 'part_patch',
+           'skin_labels', 'faces_label', 'layer_patches', 'joined', 'dress', 'sleeve_word', 'make_top', 'make_jacket',
+           'length_word', 'make_skirt', 'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details',
+           'sample_outfit']
 
 # %% ../nbs/13_clothes.ipynb #06a9eb6a
 from collections import defaultdict
@@ -103,6 +104,12 @@ def neighbour_mean(faces, n: int) -> sp.csr_matrix:  # [n,n]
     links = sp.csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (n, n))
     links.data[:] = 1
     return (sp.diags(1/np.maximum(np.asarray(links.sum(1)).ravel(), 1))@links).tocsr().astype(np.float32)
+
+def renumbered(faces) -> tuple:  # (used [m], faces in the new numbers)
+    "The vertices that faces use, in order: what `np.unique` finds by sorting."
+    mark = np.zeros(faces.max(initial=-1) + 1, bool)
+    mark[faces] = True
+    return np.flatnonzero(mark), (np.cumsum(mark) - 1)[faces]
 
 def smoothed(values, mean: sp.csr_matrix, times: int) -> np.ndarray:
     "Laplacian smoothing by half steps."
@@ -314,8 +321,8 @@ def cut(faces,  # [f,3]
     if both: new = np.concatenate([new, side_faces(faces, ~kept, edge_number)])
     share, rows = inside[start]/(inside[start] - inside[end]), np.arange(len(codes))
     between = sp.csr_matrix((np.r_[1 - share, share], (np.r_[rows, rows], np.r_[start, end])), (len(codes), n))
-    used, new = np.unique(new, return_inverse=True)
-    return sp.vstack([sp.identity(n, format="csr"), between]).tocsr()[used].astype(np.float32), new.reshape(-1, 3)
+    used, new = renumbered(new)
+    return sp.vstack([sp.identity(n, format="csr"), between]).tocsr()[used].astype(np.float32), new
 
 # %% ../nbs/13_clothes.ipynb #7c9a3983
 def radius_table(angle, height, radius, bins: tuple = (40, 48)) -> np.ndarray:  # [rows, columns], row 0 lowest
@@ -653,6 +660,7 @@ def leg_panel(wardrobe: Wardrobe, corners, sign: int) -> np.ndarray:  # [f,3,2]
 # %% ../nbs/13_clothes.ipynb #4a051daa
 LIMB_PARTS = {"left arm": 1, "right arm": 2, "left leg": 3, "right leg": 4}  # 0: trunk and head
 
+@lru_cache(maxsize=1)
 def limb_of_bone(body: Body) -> np.ndarray:  # [bones] number of `LIMB_PARTS`
     "Which limb a bone belongs to."
     part = np.zeros(len(body.bones), np.uint8)
@@ -661,8 +669,7 @@ def limb_of_bone(body: Body) -> np.ndarray:  # [bones] number of `LIMB_PARTS`
 
 def faces_part(body: Body, patch: Patch) -> np.ndarray:  # [f] number of `LIMB_PARTS`
     "The limb that carries most of a face."
-    limb = limb_of_bone(body)
-    share = np.stack([np.asarray(patch.weights[:, limb == k].sum(1)).ravel() for k in range(5)], 1)
+    share = patch.weights@np.eye(5, dtype=np.float32)[limb_of_bone(body)]
     return share[patch.faces].sum(1).argmax(1).astype(np.uint8)
 
 def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece = None) -> np.ndarray:  # [f,3,2] float32
@@ -694,11 +701,11 @@ def strip_faces(edges, row: int, rows: int) -> np.ndarray:  # [f,3]
 
 def folded(patch: Patch, depth: float = 0.004) -> Patch:  # depth in metres
     "Fold all open edges inwards."
-    used, edges = np.unique(border := open_edges(patch.faces), return_inverse=True)
+    used, edges = renumbered(border := open_edges(patch.faces))
     inner = patch.vertices[used] - vertex_normals(patch.vertices, patch.faces)[used]*depth
     n = len(patch.vertices)
     b, a = border.T
-    inner_b, inner_a = edges.reshape(-1, 2).T + n
+    inner_b, inner_a = edges.T + n
     fold = triangles(np.stack([a, b, inner_b, inner_a], 1))
     return Patch(np.concatenate([patch.vertices, inner]), np.concatenate([patch.template, patch.template[used]]),
                  sp.vstack([patch.weights, patch.weights[used]]).tocsr(), np.concatenate([patch.faces, fold]),
@@ -718,14 +725,14 @@ def collar_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     if piece.placket:  # the collar is open where the placket begins
         front = (place[:, 1] < wardrobe.neck[1]) & (np.abs(place[:, 0]) < 0.012)
         border = border[~front[border].any(1)]
-    used, edges = np.unique(border, return_inverse=True)
+    used, edges = renumbered(border)
     line = patch.vertices[used]
     out = (line - line.mean(0))*[1, 1, 0]
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     share = 0.2 + 0.8*np.clip(0.5 + 0.5*out[:, 1:2], 0, 1)**1.5
     if piece.collar == "shirt": share = 1 + 0.6*np.clip(-out[:, 1:2], 0, 1)**8  # pointed in front
     shifts = [share*(out*outwards + [0, 0, up]) for up, outwards in COLLARS[piece.collar]]
-    faces = strip_faces(edges.reshape(-1, 2), len(used), len(shifts))
+    faces = strip_faces(edges, len(used), len(shifts))
     weights = sp.vstack([patch.weights[used]]*len(shifts)).tocsr()
     return Patch(np.concatenate([line + shift for shift in shifts]).astype(np.float32),
                  np.concatenate([place[used] + 0.3*shift for shift in shifts]).astype(np.float32), weights, faces,
@@ -829,7 +836,7 @@ def brim_patch(patch: Patch, piece: Piece) -> Patch:
     out = (patch.vertices - patch.vertices.mean(0))*[1, 1, 0]
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     if piece.brim == "visor": border = border[(out[border, 1] < -0.2).all(1)]
-    used, edges = np.unique(border, return_inverse=True)
+    used, edges = renumbered(border)
     line, out = patch.vertices[used], out[used]
     width = np.full(len(used), piece.flare)
     if piece.brim == "visor":
@@ -839,7 +846,7 @@ def brim_patch(patch: Patch, piece: Piece) -> Patch:
     for share in np.linspace(0, 1, 6):
         drop = -0.25*share if piece.brim == "visor" else -0.18*share + 0.3*(share*out[:, 0])**2
         shifts.append(width[:, None]*(share*out + np.stack([0*width, 0*width, drop + 0*width], 1)))
-    faces = strip_faces(edges.reshape(-1, 2), len(used), len(shifts))
+    faces = strip_faces(edges, len(used), len(shifts))
     return Patch(np.concatenate([line + shift for shift in shifts]).astype(np.float32),
                  np.concatenate([patch.template[used] + shift for shift in shifts]).astype(np.float32),
                  sp.vstack([patch.weights[used]]*len(shifts)).tocsr(), faces, np.full(len(used)*len(shifts), 0.01))
@@ -944,8 +951,8 @@ def piece_patches(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: l
 
 def compact(patch: Patch) -> Patch:
     "Drop vertices that no face uses."
-    used, faces = np.unique(patch.faces, return_inverse=True)
-    return Patch(patch.vertices[used], patch.template[used], patch.weights[used], faces.reshape(-1, 3),
+    used, faces = renumbered(patch.faces)
+    return Patch(patch.vertices[used], patch.template[used], patch.weights[used], faces,
                  None if patch.edge is None else patch.edge[used])
 
 def skin_patch(wardrobe: Wardrobe, rest: RestBody, pieces: list) -> Patch:

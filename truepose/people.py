@@ -272,12 +272,13 @@ FINE_STEP = SURFACE_STEP / 32  # metres
 
 
 def fine_map(rendered: Rendered, template: np.ndarray,  # [V, 3] of the `DressedMesh`
+             surface: np.ndarray,  # [h, w, 3] from `surface_map`
             ) -> np.ndarray:  # uint8 [h, w, 3]: 16 + remainder / 0.25 mm; 0 is backdrop
     "What `surface_map` leaves out."
     person = rendered.triangle >= 0
-    corners = rendered.faces[rendered.triangle[person]]
-    place = (template[corners] * rendered.barycentric[person][..., None]).sum(1)
-    rest = place - (surface_map(rendered, template)[person].astype(np.float32) - 128) * SURFACE_STEP
+    corners, weights = rendered.faces[rendered.triangle[person]].T, rendered.barycentric[person].T  # [3, n]
+    place = np.stack([(axis[corners] * weights).sum(0) for axis in template.T], 1)
+    rest = place - (surface[person].astype(np.float32) - 128) * SURFACE_STEP
     out = np.zeros((*person.shape, 3), np.uint8)
     out[person] = np.clip(np.round(16 + rest / FINE_STEP), 1, 255)
     return out
@@ -394,8 +395,9 @@ def person_samples(seed: int, split: str, index: int, size: tuple, views: int) -
     samples = []
     for k, (view, shot) in enumerate(zip(person.views, shots)):
         name, rendered = f"{person.name}_{k}", shot.rendered
-        arrays = {"images": rendered.image, "parsing": rendered.parsing, "surface": surface_map(rendered, mesh.template),
-                  "fine": fine_map(rendered, mesh.template), "depth": depth_picture(rendered.depth)}
+        surface = surface_map(rendered, mesh.template)
+        arrays = {"images": rendered.image, "parsing": rendered.parsing, "surface": surface,
+                  "fine": fine_map(rendered, mesh.template, surface), "depth": depth_picture(rendered.depth)}
         row = {"name": name, **shared, **captions(person, view, rendered.parsing, shot.behind), "view": {**asdict(view), "words": view.words},
                "behind": shot.behind, "thrown_out": shot.thrown_out, "sources": sources[k]}
         samples.append((name, {**{f"{kind}.png": _png(array) for kind, array in arrays.items()},

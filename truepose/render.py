@@ -38,6 +38,14 @@ def kernel(function):
 
 # %% ../nbs/15_render.ipynb #759daad5
 @kernel
+def _first_weights(x0, y0, x1, y1, x2, y2, scale, px, py):
+    "Weights of the first two corners at a pixel, and their steps to the right and downwards."
+    dx0, dy0, dx1, dy1, dx2, dy2 = x0 - px, y0 - py, x1 - px, y1 - py, x2 - px, y2 - py
+    return ((dx1 * dy2 - dx2 * dy1) * scale, (dx2 * dy0 - dx0 * dy2) * scale,
+            (dy1 - dy2) * scale, (dy2 - dy0) * scale, (dx2 - dx1) * scale, (dx0 - dx2) * scale)
+
+
+@kernel
 def rasterise(screen,  # [V,3] x px, y px, depth
               faces,  # [F,3]
               depth, triangle, weights):  # [h,w] inf, [h,w] -1, [h,w,3]: filled in
@@ -54,11 +62,11 @@ def rasterise(screen,  # [V,3] x px, y px, depth
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if abs(area) < 1e-12: continue
         area, i0, i1, i2 = 1 / area, 1 / z0, 1 / z1, 1 / z2
+        u0, u1, across0, across1, down0, down1 = _first_weights(x0, y0, x1, y1, x2, y2, area, left + .5, top + .5)
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
-                px, py = x + .5, y + .5
-                l0 = ((x1 - px) * (y2 - py) - (x2 - px) * (y1 - py)) * area
-                l1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * area
+                l0 = u0 + (x - left) * across0 + (y - top) * down0
+                l1 = u1 + (x - left) * across1 + (y - top) * down1
                 l2 = 1 - l0 - l1
                 if l0 < 0 or l1 < 0 or l2 < 0: continue
                 z = 1 / (l0 * i0 + l1 * i1 + l2 * i2)
@@ -79,12 +87,11 @@ def rasterise_flat(screen, faces, depth):
         if left > right or top > bottom: continue
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if abs(area) < 1e-12: continue
-        area = 1 / area
+        u0, u1, across0, across1, down0, down1 = _first_weights(x0, y0, x1, y1, x2, y2, 1 / area, left + .5, top + .5)
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
-                px, py = x + .5, y + .5
-                l0 = ((x1 - px) * (y2 - py) - (x2 - px) * (y1 - py)) * area
-                l1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * area
+                l0 = u0 + (x - left) * across0 + (y - top) * down0
+                l1 = u1 + (x - left) * across1 + (y - top) * down1
                 l2 = 1 - l0 - l1
                 if l0 < 0 or l1 < 0 or l2 < 0: continue
                 z = l0 * screen[a, 2] + l1 * screen[b, 2] + l2 * screen[c, 2]
@@ -687,12 +694,15 @@ def _slopes(tile, u, v):
 
 
 @kernel
-def _bell(x): return math.exp(-x * x)
+def _bell(x, y=0.):
+    square = x * x + y * y
+    return math.exp(-square) if square < 30 else 0.
 
 
 @kernel
 def _step(x):  # smooth 0 -> 1 around 0
-    return 1 / (1 + math.exp(-min(max(x, -30.), 30.)))
+    if abs(x) > 30: return 1. if x > 0 else 0.
+    return 1 / (1 + math.exp(-x))
 
 # %% ../nbs/15_render.ipynb #efef52ff
 @kernel
@@ -779,10 +789,10 @@ def _skin(face, place, lips, face_skin, hairline, footprint, out):
             ex, ez = face[3 * side], face[3 * side + 2]
             s = 1. if side == 0 else -1.
             dx, dz = (x - ex) * s, z - ez
-            cheek = _bell(math.hypot((x - s * .042) / .022, (z - ez + .043) / .021)) * face_skin
+            cheek = _bell((x - s * .042) / .022, (z - ez + .043) / .021) * face_skin
             out[1] *= 1 - .20 * cheek
             out[2] *= 1 - .17 * cheek
-            socket = .2 * _bell(math.hypot(dx / .024, (dz - .003) / .012))
+            socket = .2 * _bell(dx / .024, (dz - .003) / .012)
             out[0] *= 1 - .8 * socket
             out[1] *= 1 - socket
             out[2] *= 1 - socket
@@ -802,10 +812,10 @@ def _skin(face, place, lips, face_skin, hairline, footprint, out):
                 feet = _bell((dx - .032) / .006) * _bell(dz / .008) * (.5 + .5 * math.sin(dz * 1600))
                 aged = face[36] * (.35 * fold + .3 * feet) * face_skin
                 _mix(out, aged, .45 * face[12], .33 * face[13], .3 * face[14])
-        tip = _bell(math.hypot(x / .014, (z - face[8]) / .014)) * face_skin
+        tip = _bell(x / .014, (z - face[8]) / .014) * face_skin
         out[1] *= 1 - .12 * tip
         out[2] *= 1 - .12 * tip
-        nostril = .55 * (_bell(math.hypot((abs(x) - .0085) / .004, (z - face[8] + .0125) / math.hypot(.0028, .6 * thin))))
+        nostril = .55 * (_bell((abs(x) - .0085) / .004, (z - face[8] + .0125) / math.hypot(.0028, .6 * thin)))
         _mix(out, nostril, .25 * face[12], .15 * face[13], .15 * face[14])
         if face[30] > 0:
             below = _step((face[8] - .015 - z) / .006) * min(max((z - (face[8] - .085 + .6 * min(max(y - face[7] - .02, 0.), .1))) / .012, 0.), 1.)
@@ -873,31 +883,34 @@ SPIRAL = np.stack([np.sqrt((_ring + .5) / 16) * np.cos(2.4 * _ring), np.sqrt((_r
 def occlusion(depth, normals, focal, step, offsets):
     "Ambient light 0..1 per output pixel, from the depth buffer [h step, w step] and camera-space normals [h,w,3]."
     height, width = depth.shape[0] // step, depth.shape[1] // step
-    out = np.ones((height, width), np.float32)
+    out, turned = np.ones((height, width), np.float32), np.zeros((16, offsets.shape[0], 2))
+    for turn in range(16):
+        c, s = math.cos(turn / 16 * 6.2832), math.sin(turn / 16 * 6.2832)
+        for k in range(offsets.shape[0]):
+            turned[turn, k, 0], turned[turn, k, 1] = offsets[k, 0] * c - offsets[k, 1] * s, offsets[k, 0] * s + offsets[k, 1] * c
     for row in range(height):
         for column in range(width):
             y, x = row * step + step // 2, column * step + step // 2
             z = depth[y, x]
             if z > 1e6: continue
             nx, ny, nz = normals[row, column, 0], normals[row, column, 1], normals[row, column, 2]
-            turn = ((column * 7 + row * 13) % 16) / 16 * 6.2832
-            c, s = math.cos(turn), math.sin(turn)
+            turn, metres = (column * 7 + row * 13) % 16, z / focal
             light = 0.
             for scale in range(2):
                 radius = .12 if scale == 0 else .03
                 r = radius * focal / z
                 taken, count = 0., 0
                 for k in range(offsets.shape[0]):
-                    xx = int(x + (offsets[k, 0] * c - offsets[k, 1] * s) * r)
-                    yy = int(y + (offsets[k, 0] * s + offsets[k, 1] * c) * r)
+                    xx, yy = int(x + turned[turn, k, 0] * r), int(y + turned[turn, k, 1] * r)
                     if xx < 0 or yy < 0 or xx >= depth.shape[1] or yy >= depth.shape[0]: continue
                     count += 1
                     zz = depth[yy, xx]
                     if zz > 1e6: continue
-                    vx, vy, vz = (xx - x) * z / focal, (yy - y) * z / focal, zz - z
+                    vx, vy, vz = (xx - x) * metres, (yy - y) * metres, zz - z
+                    rise = vx * nx + vy * ny + vz * nz
+                    if rise <= 0: continue
                     d = math.sqrt(vx * vx + vy * vy + vz * vz) + 1e-6
-                    rise = (vx * nx + vy * ny + vz * nz) / d
-                    if rise > .12: taken += rise / (1 + (d / radius) ** 2)
+                    if rise > .12 * d: taken += rise / (d * (1 + (d / radius) ** 2))
                 if count > 0: light += .5 * max(0., 1 - 1.5 * taken / count)
             out[row, column] = light
     return out
@@ -948,9 +961,9 @@ def _arriving(shadow_map, x, y, z, bias):
     height, width = shadow_map.shape
     if 4 <= x < width - 4 and 4 <= y < height - 4:
         corners = 0
-        for dy in (-2, 0, 2):
-            for dx in (-2, 0, 2):
-                if shadow_map[int(y + dy * 1.7), int(x + dx * 1.7)] > z - bias: corners += 1
+        for i in (int(y - 3.4), int(y), int(y + 3.4)):
+            for j in (int(x - 3.4), int(x), int(x + 3.4)):
+                if shadow_map[i, j] > z - bias: corners += 1
         if corners == 0 or corners == 9: return corners / 9
     light = 0.
     for dy in range(-2, 3):
@@ -990,12 +1003,11 @@ def shade(depth, triangle, weights, ambient_map, posed, normals, template, wrink
             numbers = layers[layer]
             kind = int(numbers[0])
             # horizontal and upward tangents
-            tx, ty = -ny, nx
-            flat = math.sqrt(tx * tx + ty * ty) + 1e-6
-            tx, ty = tx / flat, ty / flat
+            flat = 1 / (math.sqrt(nx * nx + ny * ny) + 1e-6)
+            tx, ty = -ny * flat, nx * flat
             sx, sy, sz = -nz * ty, nz * tx, nx * ty - ny * tx
             bx, by, bz = nx, ny, nz
-            gloss, sharp, soft = .03, 12., 0.
+            gloss, sharp, soft = .03, 12, 0.
             if kind == 0:
                 part = 0
                 u = w0 * uv[f, 0, 0] + w1 * uv[f, 1, 0] + w2 * uv[f, 2, 0]
@@ -1011,17 +1023,17 @@ def shade(depth, triangle, weights, ambient_map, posed, normals, template, wrink
             elif kind == 1:
                 out[0], out[1], out[2] = numbers[16], numbers[17], numbers[18]
                 if place[2] < numbers[24] + .022: out[0], out[1], out[2] = numbers[7], numbers[8], numbers[9]
-                gloss, sharp = .12, 25.
+                gloss, sharp = .12, 25
             elif kind == 2:
                 lips = w0 * paint[a, 0] + w1 * paint[b, 0] + w2 * paint[c, 0]
                 face_skin = w0 * paint[a, 1] + w1 * paint[b, 1] + w2 * paint[c, 1]
                 hairline = w0 * paint[a, 2] + w1 * paint[b, 2] + w2 * paint[c, 2]
                 _skin(face, place, lips, face_skin, hairline, footprint, out)
-                gloss, sharp, soft = .05 + .06 * max(0., .35 - out[1]), 14., 1.  # dark skin shines more
+                gloss, sharp, soft = .05 + .06 * max(0., .35 - out[1]), 14, 1.  # dark skin shines more
                 if lips > .5: gloss = .1
             elif kind == 3:
                 _eye(numbers, face, place, footprint, out)
-                gloss, sharp = .15, 60.
+                gloss, sharp = .15, 60
             elif kind == 4:
                 out[0], out[1], out[2] = .004, .003, .003
             else:
@@ -1217,9 +1229,9 @@ def joint_cover(body: Body, ring: np.ndarray,  # [n,3] x px, y px, depth of `bod
                 focal: float,  # pixels
                 ) -> np.ndarray:  # [18] metres, OpenPose order
     "How far the body's own surface lies in front of each joint."
-    cover = np.zeros((17, 1))
+    cover, regressors = np.zeros((17, 1)), body.joint_regressors
     for j, (x, y, z) in enumerate(joints):
-        own = ring[body.joint_regressors[j].indices]
+        own = ring[regressors.indices[regressors.indptr[j]:regressors.indptr[j + 1]]]
         ahead, aside = z - own[:, 2], np.hypot(own[:, 0] - x, own[:, 1] - y) * z / focal
         size = np.median(np.hypot(ahead, aside))
         near = ahead[aside < .5 * size]
@@ -1275,11 +1287,11 @@ def _shadow_map(posed: np.ndarray, faces: np.ndarray, to_light: np.ndarray, size
     across /= np.linalg.norm(across)
     down = np.cross(to_light, across)
     seen = posed @ np.stack([across, down, -to_light], 1).astype(np.float32)
-    origin = seen[:, :2].min(0)
-    scale = (size - 8) / float(np.ptp(seen[:, :2], axis=0).max())
-    seen[:, :2] = (seen[:, :2] - origin) * scale + 4
+    origin = np.array([seen[:, k].min() for k in (0, 1)])
+    scale = (size - 8) / float(max(seen[:, k].max() - origin[k] for k in (0, 1)))
+    for k in (0, 1): seen[:, k] = (seen[:, k] - origin[k]) * scale + 4
     depth = np.full((size, size), np.inf, np.float32)
-    rasterise_flat(seen.astype(np.float32), faces, depth)
+    rasterise_flat(seen, faces, depth)
     return depth, across, down, origin, scale
 
 
@@ -1312,9 +1324,12 @@ def render(mesh: DressedMesh,
     light, backdrop, ready = light or Light(), backdrop or Backdrop(), prepare(mesh)
     posed = np.ascontiguousarray(mesh.posed(pose) if posed is None else posed, np.float32)
     fine = _scaled(camera, supersample)
-    behind = np.stack([np.zeros(len(posed)), np.zeros(len(posed)), ready.tucked], 1)
-    screen = (project(camera, posed) + behind).astype(np.float32)
-    depth, triangle, weights = zbuffer(screen * np.float32([supersample, supersample, 1]), ready.faces, fine.size)
+    screen = project(camera, posed)
+    screen[:, 2] += ready.tucked
+    screen = screen.astype(np.float32)
+    larger = screen.copy()
+    larger[:, :2] *= supersample
+    depth, triangle, weights = zbuffer(larger, ready.faces, fine.size)
     normals = vertex_normals(posed, ready.faces)
     rotation, position = np.asarray(camera.rotation, np.float64), np.asarray(camera.position, np.float64)
     facing = np.asarray(light.direction) / np.linalg.norm(light.direction)
@@ -1340,7 +1355,7 @@ def render(mesh: DressedMesh,
                     FLOOR, wall, *pictures, room)
     depth, triangle, weights = zbuffer(screen, ready.faces, camera.size)
     body = triangle >= 0  # the depth without the push of what is tucked in
-    depth[body] = ((screen - behind)[:, 2].astype(np.float32)[ready.faces[triangle[body]]] * weights[body]).sum(1)
+    depth[body] = ((screen[:, 2] - ready.tucked)[ready.faces[triangle[body]]] * weights[body]).sum(1)
     if occluder is not None: draw_occluder(occluder, camera, nearest, light, depth, triangle)
     parsing = read_labels(triangle, weights, ready.faces, mesh.label_of_face, ready.layer, ready.layers, ready.hairline)
     return Rendered(image, parsing, depth, triangle, weights, keypoints_of(mesh, pose, camera, depth, triangle), posed, camera, ready.faces)
@@ -1360,11 +1375,11 @@ def frame_camera(posed: np.ndarray,  # [V,3]
     distance = (top - bottom) * shown / 2 / math.tan(field_of_view / 2)
     for _ in range(4):
         camera = look_at(target, yaw, pitch, distance, field_of_view, size)
-        pixels = project(camera, kept)
-        low, high = pixels[:, :2].min(0), pixels[:, :2].max(0)
+        x, y, _ = project(camera, kept).T
+        low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
         fill = (high - low) / np.array([size[1], size[0]])
         centre = (high + low) / 2 - np.array([size[1], size[0]]) / 2
-        if shown < 1: centre[0] = np.median(pixels[:, 0]) - size[1] / 2
+        if shown < 1: centre[0] = np.median(x) - size[1] / 2
         target = target + camera.rotation.T @ np.array([*centre, 0.]) * distance / camera.focal
         distance *= max(fill[1], fill[0] if shown == 1 else 0) / (1 - (2 if shown == 1 else 1) * margin)
     if shown < 1: target = target + np.array([0, 0, margin / 2 * shown * (top - bottom)])  # head room, none below
