@@ -277,7 +277,7 @@ def frame(forward,  # [3] first axis
     first = forward/np.linalg.norm(forward)
     second = hint - first*(hint@first)
     second = second/np.linalg.norm(second)
-    return np.stack([first, second, cross(first, second)], 1)
+    return np.array([first, second, cross(first, second)]).T
 
 def turn_onto(a, b) -> np.ndarray:  # [3,3]
     "The smallest rotation that brings direction `a` to direction `b`."
@@ -295,8 +295,8 @@ def two_bone_ik(start,  # [3] shoulder or hip
     "Elbow (knee) and wrist (ankle). Targets out of reach are approached along the line."
     line = target - start
     direction = line/np.linalg.norm(line)
-    length = np.clip(np.linalg.norm(line), abs(upper - lower)*1.01 + 1e-4, (upper + lower)*0.995)
-    cosine = np.clip((upper**2 + length**2 - lower**2)/(2*upper*length), -1, 1)
+    length = min(max(np.linalg.norm(line), abs(upper - lower)*1.01 + 1e-4), (upper + lower)*0.995)
+    cosine = min(max((upper**2 + length**2 - lower**2)/(2*upper*length), -1), 1)
     side = pole - direction*(pole@direction)
     middle = start + upper*(cosine*direction + np.sqrt(1 - cosine**2)*side/np.linalg.norm(side))
     return middle, start + direction*length
@@ -311,6 +311,7 @@ class Pose:
     hands: dict = field(default_factory=dict)  # side -> (target [3], pole [3], hand direction [3] or None)
     feet: dict = field(default_factory=dict)  # side -> (target [3] in the world, pole [3])
     foot_turns: dict = field(default_factory=dict)  # side -> [3,3] rotation of the foot in the world
+    arm_depth: float = 0.0  # of the arms in the trunk, metres; `sample_pose` measures it
 
 def limb_turns(joints,  # three rest joints [3,3]: shoulder, elbow, wrist or hip, knee, ankle
                start, target, pole,  # [3] each, in the world
@@ -333,11 +334,12 @@ def bone_transforms(body: Body, heads, pose: Pose) -> np.ndarray:  # [bones,3,4]
     "Forward kinematics with inverse kinematics for arms and legs."
     turns, places = np.empty((len(heads), 3, 3)), np.empty((len(heads), 3))
     heads, fixed = heads.astype(float), {}
+    offsets = heads - heads[body.parents]
     for i, (name, parent) in enumerate(zip(body.bones, body.parents)):
         if parent < 0:
             turns[i], places[i] = pose.root, heads[i]
             continue
-        places[i] = places[parent] + turns[parent]@(heads[i] - heads[parent])
+        places[i] = places[parent] + turns[parent]@offsets[i]
         turns[i] = turns[parent]@pose.turns[name] if name in pose.turns else turns[parent]
         side = {"L": "left", "R": "right"}.get(name[-1]) if "." in name else None
         end = name[-2:]
@@ -551,12 +553,12 @@ def sample_pose(body: Body, rest: RestBody, rng: np.random.Generator,
                 ) -> Pose:
     "A random stance whose arms stay out of the trunk."
     kind = kind or str(rng.choice(POSES))
-    best, least = None, np.inf
+    best = None
     for attempt in range(tries):
         pose = draw_pose(body, rest, rng, kind, thickness + 0.006*attempt)
-        depth = arm_depth(body, rest, bone_transforms(body, rest.heads, pose))
-        if depth < least: best, least = pose, depth
-        if least <= 0: break
+        pose.arm_depth = arm_depth(body, rest, bone_transforms(body, rest.heads, pose))
+        if best is None or pose.arm_depth < best.arm_depth: best = pose
+        if best.arm_depth <= 0: break
     return best
 
 # %% ../nbs/12_body.ipynb #c03f54c3

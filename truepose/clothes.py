@@ -118,10 +118,10 @@ def smoothed(values, mean: sp.csr_matrix, times: int) -> np.ndarray:
 
 def vertex_normals(vertices, faces) -> np.ndarray:  # [V,3] unit length
     "Area-weighted normals."
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    face, normals = np.cross(b - a, c - a), np.empty_like(vertices)
-    for k in range(3):
-        normals[:, k] = np.bincount(faces.ravel(), np.repeat(face[:, k], 3), len(vertices))
+    columns, normals = np.ascontiguousarray(vertices.T), np.empty_like(vertices)
+    (ux, uy, uz), (vx, vy, vz) = (columns[:, faces[:, k]] - columns[:, faces[:, 0]] for k in (1, 2))
+    for k, face in enumerate((uy*vz - uz*vy, uz*vx - ux*vz, ux*vy - uy*vx)):
+        normals[:, k] = np.bincount(faces.ravel(), np.repeat(face, 3), len(vertices))
     return normals/(np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)
 
 # %% ../nbs/13_clothes.ipynb #c166ec95
@@ -297,7 +297,7 @@ FIELDS = {"top": top_field, "pants": band_field, "skirt": band_field, "shoe": sh
 # %% ../nbs/13_clothes.ipynb #01cb52f4
 def side_faces(faces, kept, edge_number) -> np.ndarray:
     "Faces on the kept side; `edge_number(a, b)` names the new vertex on an edge."
-    count = kept[faces].sum(1)
+    count = kept[faces.T].sum(0, dtype=np.int8)
     def turned(chosen, odd):  # bring the odd corner to the front
         first = np.argmax(kept[chosen] == odd, 1)[:, None]
         return np.take_along_axis(chosen, (first + np.arange(3))%3, 1)
@@ -313,8 +313,10 @@ def cut(faces,  # [f,3]
         ) -> tuple:  # (matrix [m,n], faces [g,3])
     "Cut a mesh along `inside == 0`."
     n, kept = len(inside), inside > 0
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
-    codes = np.unique((edges[:, 0]*n + edges[:, 1])[kept[edges[:, 0]] != kept[edges[:, 1]]])
+    a, b = faces.T.ravel(), np.roll(faces.T, -1, 0).ravel()
+    crossing = kept[a] != kept[b]
+    a, b = a[crossing], b[crossing]
+    codes = np.unique(np.minimum(a, b)*n + np.maximum(a, b))
     start, end = codes//n, codes%n
     def edge_number(a, b): return n + np.searchsorted(codes, np.minimum(a, b)*n + np.maximum(a, b))
     new = side_faces(faces, kept, edge_number)
@@ -672,15 +674,16 @@ def faces_part(body: Body, patch: Patch) -> np.ndarray:  # [f] number of `LIMB_P
     share = patch.weights@np.eye(5, dtype=np.float32)[limb_of_bone(body)]
     return share[patch.faces].sum(1).argmax(1).astype(np.uint8)
 
-def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece = None) -> np.ndarray:  # [f,3,2] float32
-    "Panel coordinates of all faces of a layer."
+def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece | None) -> np.ndarray:  # [f,3,2] float32
+    "Panel coordinates of all faces of a layer; 0 where it is no clothing."
+    if piece is None: return np.zeros((len(patch.faces), 3, 2), np.float32)
     corners = patch.template[patch.faces].astype(np.float64)
-    if piece is not None and piece.part == "pants":
+    if piece.part == "pants":
         left = corners[..., 0].mean(1) > 0
         uv = np.where(left[:, None, None], leg_panel(wardrobe, corners, 1), leg_panel(wardrobe, corners, -1))
-    elif piece is not None and piece.part == "hat": uv = hat_panel(wardrobe, corners)
+    elif piece.part == "hat": uv = hat_panel(wardrobe, corners)
     else: uv = trunk_panel(corners)
-    if piece is not None and piece.part == "top":
+    if piece.part == "top":
         for end, number in ((".L", 1), (".R", 2)):
             uv[part == number] = sleeve_panel(wardrobe, corners[part == number], end)
     return uv.astype(np.float32)
@@ -688,10 +691,12 @@ def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece = 
 # %% ../nbs/13_clothes.ipynb #3bfae697
 def open_edges(faces) -> np.ndarray:  # [e,2] directed as in their face
     "Edges that only one face uses."
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    low, high = edges.min(1).astype(np.int64), edges.max(1)
-    _, place, count = np.unique(low*(faces.max() + 1) + high, return_inverse=True, return_counts=True)
-    return edges[count[place] == 1]
+    a, b = faces.T.ravel(), np.roll(faces.T, -1, 0).ravel()
+    code = np.minimum(a, b).astype(np.int64)*(faces.max() + 1) + np.maximum(a, b)
+    order = np.argsort(code)
+    new = np.r_[True, np.diff(code[order]) > 0, True]
+    single = np.sort(order[new[1:] & new[:-1]])
+    return np.stack([a[single], b[single]], 1)
 
 def strip_faces(edges, row: int, rows: int) -> np.ndarray:  # [f,3]
     "Faces between `rows` copies of a line of `row` vertices that is given by its edges."
