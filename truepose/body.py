@@ -7,8 +7,8 @@ __all__ = ['SIDES', 'LIMB_BONES', 'SKIN_TONES', 'HAIR_COLOURS', 'IRIS_COLOURS', 
            'FORWARD', 'POSES', 'WILD_POSES', 'HAND_SETS', 'RAISED', 'LEGS', 'STANCES', 'LEANS', 'COCO_TO_OPENPOSE',
            'RestBody', 'Body', 'unpack_sparse', 'triangles', 'Identity', 'attribute_directions', 'mixed_body',
            'face_offset', 'pick', 'sample_skin', 'sample_hair_colour', 'sample_iris', 'sample_lip', 'sample_brow',
-           'sample_identity', 'torso_profile', 'rest_body', 'rotation', 'frame', 'turn_onto', 'two_bone_ik', 'Pose',
-           'limb_turns', 'bone_transforms', 'skin', 'profile_at', 'hand_target', 'sample_legs', 'sample_trunk',
+           'sample_identity', 'torso_profile', 'rest_body', 'cross', 'rotation', 'frame', 'turn_onto', 'two_bone_ik',
+           'Pose', 'limb_turns', 'bone_transforms', 'skin', 'profile_at', 'hand_target', 'sample_legs', 'sample_trunk',
            'sample_fingers', 'arm_depth', 'draw_pose', 'sample_pose', 'keypoints_3d', 'openpose_of_coco',
            'posed_keypoints', 'Camera', 'look_at', 'project']
 
@@ -257,13 +257,18 @@ def rest_body(body: Body, identity: Identity) -> RestBody:
     return RestBody(vertices, heads, torso_profile(body, vertices, heads))
 
 # %% ../nbs/12_body.ipynb #94599cd0
+def cross(a, b) -> np.ndarray:  # [3]
+    "Cross product of two vectors: `np.cross` is made for many and takes ten times as long for one pair."
+    (ax, ay, az), (bx, by, bz) = np.asarray(a).tolist(), np.asarray(b).tolist()
+    return np.array([ay*bz - az*by, az*bx - ax*bz, ax*by - ay*bx])
+
 def rotation(axis,  # [3]
              angle: float,  # radians
              ) -> np.ndarray:  # [3,3]
     "Rotation about an axis (Rodrigues)."
     x, y, z = np.asarray(axis, float)/np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle)*cross + (1 - np.cos(angle))*cross@cross
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle)*skew + (1 - np.cos(angle))*skew@skew
 
 def frame(forward,  # [3] first axis
           hint,  # [3] roughly the second axis
@@ -272,12 +277,12 @@ def frame(forward,  # [3] first axis
     first = forward/np.linalg.norm(forward)
     second = hint - first*(hint@first)
     second = second/np.linalg.norm(second)
-    return np.stack([first, second, np.cross(first, second)], 1)
+    return np.array([first, second, cross(first, second)]).T
 
 def turn_onto(a, b) -> np.ndarray:  # [3,3]
     "The smallest rotation that brings direction `a` to direction `b`."
     a, b = a/np.linalg.norm(a), b/np.linalg.norm(b)
-    axis = np.cross(a, b)
+    axis = cross(a, b)
     if np.linalg.norm(axis) < 1e-6: return np.eye(3)
     return rotation(axis, np.arctan2(np.linalg.norm(axis), a@b))
 
@@ -290,8 +295,8 @@ def two_bone_ik(start,  # [3] shoulder or hip
     "Elbow (knee) and wrist (ankle). Targets out of reach are approached along the line."
     line = target - start
     direction = line/np.linalg.norm(line)
-    length = np.clip(np.linalg.norm(line), abs(upper - lower)*1.01 + 1e-4, (upper + lower)*0.995)
-    cosine = np.clip((upper**2 + length**2 - lower**2)/(2*upper*length), -1, 1)
+    length = min(max(np.linalg.norm(line), abs(upper - lower)*1.01 + 1e-4), (upper + lower)*0.995)
+    cosine = min(max((upper**2 + length**2 - lower**2)/(2*upper*length), -1), 1)
     side = pole - direction*(pole@direction)
     middle = start + upper*(cosine*direction + np.sqrt(1 - cosine**2)*side/np.linalg.norm(side))
     return middle, start + direction*length
@@ -306,6 +311,7 @@ class Pose:
     hands: dict = field(default_factory=dict)  # side -> (target [3], pole [3], hand direction [3] or None)
     feet: dict = field(default_factory=dict)  # side -> (target [3] in the world, pole [3])
     foot_turns: dict = field(default_factory=dict)  # side -> [3,3] rotation of the foot in the world
+    arm_depth: float = 0.0  # of the arms in the trunk, metres; `sample_pose` measures it
 
 def limb_turns(joints,  # three rest joints [3,3]: shoulder, elbow, wrist or hip, knee, ankle
                start, target, pole,  # [3] each, in the world
@@ -316,8 +322,8 @@ def limb_turns(joints,  # three rest joints [3,3]: shoulder, elbow, wrist or hip
     middle, end = two_bone_ik(start, target, np.linalg.norm(upper), np.linalg.norm(lower), pole)
     new_upper, new_lower = middle - start, end - middle
     if hinge is None:  # arm: the plane of the bent elbow
-        old, new = np.cross(upper, lower), np.cross(new_upper, new_lower)
-        if np.linalg.norm(new) < 1e-5: new = np.cross(new_upper, -pole)
+        old, new = cross(upper, lower), cross(new_upper, new_lower)
+        if np.linalg.norm(new) < 1e-5: new = cross(new_upper, -pole)
     else: old, new = hinge, pole
     return frame(new_upper, new)@frame(upper, old).T, frame(new_lower, new)@frame(lower, old).T
 
@@ -328,11 +334,12 @@ def bone_transforms(body: Body, heads, pose: Pose) -> np.ndarray:  # [bones,3,4]
     "Forward kinematics with inverse kinematics for arms and legs."
     turns, places = np.empty((len(heads), 3, 3)), np.empty((len(heads), 3))
     heads, fixed = heads.astype(float), {}
+    offsets = heads - heads[body.parents]
     for i, (name, parent) in enumerate(zip(body.bones, body.parents)):
         if parent < 0:
             turns[i], places[i] = pose.root, heads[i]
             continue
-        places[i] = places[parent] + turns[parent]@(heads[i] - heads[parent])
+        places[i] = places[parent] + turns[parent]@offsets[i]
         turns[i] = turns[parent]@pose.turns[name] if name in pose.turns else turns[parent]
         side = {"L": "left", "R": "right"}.get(name[-1]) if "." in name else None
         end = name[-2:]
@@ -500,9 +507,9 @@ def sample_fingers(body: Body, heads, rng, pose: Pose) -> None:
     for side, sign in (("left", 1), ("right", -1)):
         end, curl = "." + SIDES[side], rng.uniform(0.15, 0.45)
         axis = body.head("finger2-1" + end, heads) - body.head("finger5-1" + end, heads)
+        first, others = rotation(axis, -sign*curl*0.7), rotation(axis, -sign*curl*1)
         for finger in range(2, 6):
-            for joint in (1, 2, 3):
-                pose.turns[f"finger{finger}-{joint}{end}"] = rotation(axis, -sign*curl*(1 if joint > 1 else 0.7))
+            for joint in (1, 2, 3): pose.turns[f"finger{finger}-{joint}{end}"] = first if joint == 1 else others
 
 # %% ../nbs/12_body.ipynb #ffb25273
 def arm_depth(body: Body, rest: RestBody, transforms,
@@ -546,12 +553,12 @@ def sample_pose(body: Body, rest: RestBody, rng: np.random.Generator,
                 ) -> Pose:
     "A random stance whose arms stay out of the trunk."
     kind = kind or str(rng.choice(POSES))
-    best, least = None, np.inf
+    best = None
     for attempt in range(tries):
         pose = draw_pose(body, rest, rng, kind, thickness + 0.006*attempt)
-        depth = arm_depth(body, rest, bone_transforms(body, rest.heads, pose))
-        if depth < least: best, least = pose, depth
-        if least <= 0: break
+        pose.arm_depth = arm_depth(body, rest, bone_transforms(body, rest.heads, pose))
+        if best is None or pose.arm_depth < best.arm_depth: best = pose
+        if best.arm_depth <= 0: break
     return best
 
 # %% ../nbs/12_body.ipynb #c03f54c3
@@ -592,14 +599,13 @@ def look_at(target,  # [3] point in the middle of the picture
             ) -> Camera:
     "A camera on a sphere around a point."
     outward = np.array([np.sin(yaw)*np.cos(pitch), -np.cos(yaw)*np.cos(pitch), np.sin(pitch)])
-    right = np.cross(-outward, [0, 0, 1.0])
+    right = cross(-outward, [0, 0, 1.0])
     right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(-outward, right), -outward])
+    axes = np.stack([right, cross(-outward, right), -outward])
     return Camera(axes, np.asarray(target) + outward*distance, 0.5*size[0]/np.tan(field_of_view/2), tuple(size))
 
 def project(camera: Camera, points) -> np.ndarray:  # [n,3] x px, y px (pixel centres at +0.5), depth metres
     "Points in space to the picture."
-    seen = (points - camera.position)@camera.rotation.T
+    x, y, z = ((points - camera.position)@camera.rotation.T).T
     height, width = camera.size
-    xy = seen[:, :2]/seen[:, 2:]*camera.focal + np.array([width/2, height/2])
-    return np.concatenate([xy, seen[:, 2:]], 1)
+    return np.stack([x/z*camera.focal + width/2, y/z*camera.focal + height/2, z], 1)

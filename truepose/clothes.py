@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['N_SKIN', 'NECKLINES', 'FIELDS', 'SHAPERS', 'HAIR_THICKNESS', 'LOCKS', 'TORSO_RADIUS', 'TORSO_GIRTH', 'LIMB_PARTS',
            'COLLARS', 'POCKETS', 'BUTTON', 'BRIMS', 'TROUSERS', 'HATS', 'HAT_CHANCE', 'POCKET_CHANCE', 'BUTTONS',
-           'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'smoothed', 'vertex_normals', 'Points',
-           'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill', 'Wardrobe',
-           'sleeve_coordinate', 'neck_field', 'armhole_field', 'front_gap', 'top_field', 'band_field', 'shoe_field',
-           'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs', 'shape_top', 'shape_pants',
-           'shape_skirt', 'shape_shoe', 'Patch', 'one_bone', 'grid_faces', 'skull', 'hair_swell', 'hair_cap', 'comb',
-           'hair_locks', 'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches', 'unwrapped', 'trunk_panel',
-           'sleeve_panel', 'hat_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv', 'open_edges',
-           'strip_faces', 'folded', 'collar_patch', 'laid_on', 'front_top', 'placket_patch', 'pocket_field',
-           'pocket_patch', 'button_spots', 'button_patch', 'hat_field', 'shape_hat', 'brim_patch', 'under_hat', 'Layer',
-           'DressedMesh', 'cloth_patch', 'piece_patches', 'compact', 'skin_patch', 'part_patch', 'skin_labels',
-           'faces_label', 'layer_patches', 'joined', 'dress', 'sleeve_word', 'make_top', 'make_jacket', 'length_word',
-           'make_skirt', 'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details', 'sample_outfit']
+           'TOPS', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'renumbered', 'smoothed',
+           'vertex_normals', 'Points', 'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill',
+           'Wardrobe', 'sleeve_coordinate', 'neck_field', 'armhole_field', 'front_gap', 'top_field', 'band_field',
+           'shoe_field', 'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs', 'shape_top',
+           'shape_pants', 'shape_skirt', 'shape_shoe', 'Patch', 'one_bone', 'grid_faces', 'skull', 'hair_swell',
+           'hair_cap', 'comb', 'hair_locks', 'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches', 'unwrapped',
+           'trunk_panel', 'sleeve_panel', 'hat_panel', 'leg_panel', 'limb_of_bone', 'faces_part', 'panel_uv',
+           'open_edges', 'strip_faces', 'folded', 'collar_patch', 'laid_on', 'front_top', 'placket_patch',
+           'pocket_field', 'pocket_patch', 'button_spots', 'button_patch', 'hat_field', 'shape_hat', 'brim_patch',
+           'under_hat', 'Layer', 'DressedMesh', 'cloth_patch', 'piece_patches', 'compact', 'skin_patch', 'part_patch',
+           'skin_labels', 'faces_label', 'layer_patches', 'joined', 'dress', 'sleeve_word', 'make_top', 'make_jacket',
+           'length_word', 'make_skirt', 'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details',
+           'sample_outfit']
 
 # %% ../nbs/13_clothes.ipynb #06a9eb6a
 from collections import defaultdict
@@ -104,6 +105,12 @@ def neighbour_mean(faces, n: int) -> sp.csr_matrix:  # [n,n]
     links.data[:] = 1
     return (sp.diags(1/np.maximum(np.asarray(links.sum(1)).ravel(), 1))@links).tocsr().astype(np.float32)
 
+def renumbered(faces) -> tuple:  # (used [m], faces in the new numbers)
+    "The vertices that faces use, in order: what `np.unique` finds by sorting."
+    mark = np.zeros(faces.max(initial=-1) + 1, bool)
+    mark[faces] = True
+    return np.flatnonzero(mark), (np.cumsum(mark) - 1)[faces]
+
 def smoothed(values, mean: sp.csr_matrix, times: int) -> np.ndarray:
     "Laplacian smoothing by half steps."
     for _ in range(times): values = 0.5*values + 0.5*(mean@values)
@@ -111,10 +118,10 @@ def smoothed(values, mean: sp.csr_matrix, times: int) -> np.ndarray:
 
 def vertex_normals(vertices, faces) -> np.ndarray:  # [V,3] unit length
     "Area-weighted normals."
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    face, normals = np.cross(b - a, c - a), np.empty_like(vertices)
-    for k in range(3):
-        normals[:, k] = np.bincount(faces.ravel(), np.repeat(face[:, k], 3), len(vertices))
+    columns, normals = np.ascontiguousarray(vertices.T), np.empty_like(vertices)
+    (ux, uy, uz), (vx, vy, vz) = (columns[:, faces[:, k]] - columns[:, faces[:, 0]] for k in (1, 2))
+    for k, face in enumerate((uy*vz - uz*vy, uz*vx - ux*vz, ux*vy - uy*vx)):
+        normals[:, k] = np.bincount(faces.ravel(), np.repeat(face, 3), len(vertices))
     return normals/(np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)
 
 # %% ../nbs/13_clothes.ipynb #c166ec95
@@ -290,7 +297,7 @@ FIELDS = {"top": top_field, "pants": band_field, "skirt": band_field, "shoe": sh
 # %% ../nbs/13_clothes.ipynb #01cb52f4
 def side_faces(faces, kept, edge_number) -> np.ndarray:
     "Faces on the kept side; `edge_number(a, b)` names the new vertex on an edge."
-    count = kept[faces].sum(1)
+    count = kept[faces.T].sum(0, dtype=np.int8)
     def turned(chosen, odd):  # bring the odd corner to the front
         first = np.argmax(kept[chosen] == odd, 1)[:, None]
         return np.take_along_axis(chosen, (first + np.arange(3))%3, 1)
@@ -306,16 +313,18 @@ def cut(faces,  # [f,3]
         ) -> tuple:  # (matrix [m,n], faces [g,3])
     "Cut a mesh along `inside == 0`."
     n, kept = len(inside), inside > 0
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
-    codes = np.unique((edges[:, 0]*n + edges[:, 1])[kept[edges[:, 0]] != kept[edges[:, 1]]])
+    a, b = faces.T.ravel(), np.roll(faces.T, -1, 0).ravel()
+    crossing = kept[a] != kept[b]
+    a, b = a[crossing], b[crossing]
+    codes = np.unique(np.minimum(a, b)*n + np.maximum(a, b))
     start, end = codes//n, codes%n
     def edge_number(a, b): return n + np.searchsorted(codes, np.minimum(a, b)*n + np.maximum(a, b))
     new = side_faces(faces, kept, edge_number)
     if both: new = np.concatenate([new, side_faces(faces, ~kept, edge_number)])
     share, rows = inside[start]/(inside[start] - inside[end]), np.arange(len(codes))
     between = sp.csr_matrix((np.r_[1 - share, share], (np.r_[rows, rows], np.r_[start, end])), (len(codes), n))
-    used, new = np.unique(new, return_inverse=True)
-    return sp.vstack([sp.identity(n, format="csr"), between]).tocsr()[used].astype(np.float32), new.reshape(-1, 3)
+    used, new = renumbered(new)
+    return sp.vstack([sp.identity(n, format="csr"), between]).tocsr()[used].astype(np.float32), new
 
 # %% ../nbs/13_clothes.ipynb #7c9a3983
 def radius_table(angle, height, radius, bins: tuple = (40, 48)) -> np.ndarray:  # [rows, columns], row 0 lowest
@@ -653,6 +662,7 @@ def leg_panel(wardrobe: Wardrobe, corners, sign: int) -> np.ndarray:  # [f,3,2]
 # %% ../nbs/13_clothes.ipynb #4a051daa
 LIMB_PARTS = {"left arm": 1, "right arm": 2, "left leg": 3, "right leg": 4}  # 0: trunk and head
 
+@lru_cache(maxsize=1)
 def limb_of_bone(body: Body) -> np.ndarray:  # [bones] number of `LIMB_PARTS`
     "Which limb a bone belongs to."
     part = np.zeros(len(body.bones), np.uint8)
@@ -661,19 +671,19 @@ def limb_of_bone(body: Body) -> np.ndarray:  # [bones] number of `LIMB_PARTS`
 
 def faces_part(body: Body, patch: Patch) -> np.ndarray:  # [f] number of `LIMB_PARTS`
     "The limb that carries most of a face."
-    limb = limb_of_bone(body)
-    share = np.stack([np.asarray(patch.weights[:, limb == k].sum(1)).ravel() for k in range(5)], 1)
+    share = patch.weights@np.eye(5, dtype=np.float32)[limb_of_bone(body)]
     return share[patch.faces].sum(1).argmax(1).astype(np.uint8)
 
-def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece = None) -> np.ndarray:  # [f,3,2] float32
-    "Panel coordinates of all faces of a layer."
+def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece | None) -> np.ndarray:  # [f,3,2] float32
+    "Panel coordinates of all faces of a layer; 0 where it is no clothing."
+    if piece is None: return np.zeros((len(patch.faces), 3, 2), np.float32)
     corners = patch.template[patch.faces].astype(np.float64)
-    if piece is not None and piece.part == "pants":
+    if piece.part == "pants":
         left = corners[..., 0].mean(1) > 0
         uv = np.where(left[:, None, None], leg_panel(wardrobe, corners, 1), leg_panel(wardrobe, corners, -1))
-    elif piece is not None and piece.part == "hat": uv = hat_panel(wardrobe, corners)
+    elif piece.part == "hat": uv = hat_panel(wardrobe, corners)
     else: uv = trunk_panel(corners)
-    if piece is not None and piece.part == "top":
+    if piece.part == "top":
         for end, number in ((".L", 1), (".R", 2)):
             uv[part == number] = sleeve_panel(wardrobe, corners[part == number], end)
     return uv.astype(np.float32)
@@ -681,10 +691,12 @@ def panel_uv(wardrobe: Wardrobe, patch: Patch, part: np.ndarray, piece: Piece = 
 # %% ../nbs/13_clothes.ipynb #3bfae697
 def open_edges(faces) -> np.ndarray:  # [e,2] directed as in their face
     "Edges that only one face uses."
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    low, high = edges.min(1).astype(np.int64), edges.max(1)
-    _, place, count = np.unique(low*(faces.max() + 1) + high, return_inverse=True, return_counts=True)
-    return edges[count[place] == 1]
+    a, b = faces.T.ravel(), np.roll(faces.T, -1, 0).ravel()
+    code = np.minimum(a, b).astype(np.int64)*(faces.max() + 1) + np.maximum(a, b)
+    order = np.argsort(code)
+    new = np.r_[True, np.diff(code[order]) > 0, True]
+    single = np.sort(order[new[1:] & new[:-1]])
+    return np.stack([a[single], b[single]], 1)
 
 def strip_faces(edges, row: int, rows: int) -> np.ndarray:  # [f,3]
     "Faces between `rows` copies of a line of `row` vertices that is given by its edges."
@@ -694,11 +706,11 @@ def strip_faces(edges, row: int, rows: int) -> np.ndarray:  # [f,3]
 
 def folded(patch: Patch, depth: float = 0.004) -> Patch:  # depth in metres
     "Fold all open edges inwards."
-    used, edges = np.unique(border := open_edges(patch.faces), return_inverse=True)
+    used, edges = renumbered(border := open_edges(patch.faces))
     inner = patch.vertices[used] - vertex_normals(patch.vertices, patch.faces)[used]*depth
     n = len(patch.vertices)
     b, a = border.T
-    inner_b, inner_a = edges.reshape(-1, 2).T + n
+    inner_b, inner_a = edges.T + n
     fold = triangles(np.stack([a, b, inner_b, inner_a], 1))
     return Patch(np.concatenate([patch.vertices, inner]), np.concatenate([patch.template, patch.template[used]]),
                  sp.vstack([patch.weights, patch.weights[used]]).tocsr(), np.concatenate([patch.faces, fold]),
@@ -718,14 +730,14 @@ def collar_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     if piece.placket:  # the collar is open where the placket begins
         front = (place[:, 1] < wardrobe.neck[1]) & (np.abs(place[:, 0]) < 0.012)
         border = border[~front[border].any(1)]
-    used, edges = np.unique(border, return_inverse=True)
+    used, edges = renumbered(border)
     line = patch.vertices[used]
     out = (line - line.mean(0))*[1, 1, 0]
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     share = 0.2 + 0.8*np.clip(0.5 + 0.5*out[:, 1:2], 0, 1)**1.5
     if piece.collar == "shirt": share = 1 + 0.6*np.clip(-out[:, 1:2], 0, 1)**8  # pointed in front
     shifts = [share*(out*outwards + [0, 0, up]) for up, outwards in COLLARS[piece.collar]]
-    faces = strip_faces(edges.reshape(-1, 2), len(used), len(shifts))
+    faces = strip_faces(edges, len(used), len(shifts))
     weights = sp.vstack([patch.weights[used]]*len(shifts)).tocsr()
     return Patch(np.concatenate([line + shift for shift in shifts]).astype(np.float32),
                  np.concatenate([place[used] + 0.3*shift for shift in shifts]).astype(np.float32), weights, faces,
@@ -829,7 +841,7 @@ def brim_patch(patch: Patch, piece: Piece) -> Patch:
     out = (patch.vertices - patch.vertices.mean(0))*[1, 1, 0]
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     if piece.brim == "visor": border = border[(out[border, 1] < -0.2).all(1)]
-    used, edges = np.unique(border, return_inverse=True)
+    used, edges = renumbered(border)
     line, out = patch.vertices[used], out[used]
     width = np.full(len(used), piece.flare)
     if piece.brim == "visor":
@@ -839,7 +851,7 @@ def brim_patch(patch: Patch, piece: Piece) -> Patch:
     for share in np.linspace(0, 1, 6):
         drop = -0.25*share if piece.brim == "visor" else -0.18*share + 0.3*(share*out[:, 0])**2
         shifts.append(width[:, None]*(share*out + np.stack([0*width, 0*width, drop + 0*width], 1)))
-    faces = strip_faces(edges.reshape(-1, 2), len(used), len(shifts))
+    faces = strip_faces(edges, len(used), len(shifts))
     return Patch(np.concatenate([line + shift for shift in shifts]).astype(np.float32),
                  np.concatenate([patch.template[used] + shift for shift in shifts]).astype(np.float32),
                  sp.vstack([patch.weights[used]]*len(shifts)).tocsr(), faces, np.full(len(used)*len(shifts), 0.01))
@@ -944,8 +956,8 @@ def piece_patches(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hidden_by: l
 
 def compact(patch: Patch) -> Patch:
     "Drop vertices that no face uses."
-    used, faces = np.unique(patch.faces, return_inverse=True)
-    return Patch(patch.vertices[used], patch.template[used], patch.weights[used], faces.reshape(-1, 3),
+    used, faces = renumbered(patch.faces)
+    return Patch(patch.vertices[used], patch.template[used], patch.weights[used], faces,
                  None if patch.edge is None else patch.edge[used])
 
 def skin_patch(wardrobe: Wardrobe, rest: RestBody, pieces: list) -> Patch:

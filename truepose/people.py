@@ -22,6 +22,7 @@ import multiprocessing
 import os
 import shutil
 import time
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 from scipy.spatial import cKDTree
-from .body import POSES, WILD_POSES, Body, Identity, Pose, arm_depth, bone_transforms, sample_identity, sample_pose
+from .body import POSES, WILD_POSES, Body, Identity, Pose, sample_identity, sample_pose
 from .clothes import DressedMesh, Garment, Outfit, dress, sample_outfit
 from .core import InputError, atomic_write, data_dir, manifest, package_dir, read_json, write_json
 from .fabric import KINDS, Fabric, colour_name, describe, fabric_hash, sample_fabric
@@ -190,8 +191,7 @@ def take_shot(person: Person, mesh: DressedMesh, view: View, size: tuple) -> Sho
         camera = frame_camera(posed, math.radians(view.yaw), math.radians(view.pitch), size, view.shown, view.margin)
         thing = sample_occluder(rng) if view.behind else None
         rendered = render(mesh, pose, camera, person.light, person.backdrop, posed=posed, occluder=thing)
-        depth = arm_depth(mesh.body, mesh.rest, bone_transforms(mesh.body, mesh.rest.heads, pose))
-        reason = fault(rendered.parsing, view, depth)
+        reason = fault(rendered.parsing, view, pose.arm_depth)
         if not reason: break
         thrown_out.append(reason)
     return Shot(rendered, pose, thrown_out, thing.name if thing else "")
@@ -245,7 +245,8 @@ def captions(person: Person, view: View, parsing: np.ndarray,
              behind: str = "",  # what stands in front
             ) -> dict:  # {"caption": str, "regions": {region: str}}
     "Words for a picture and its visible regions (0.1 % of the pixels or more)."
-    share = np.bincount(to_regions(parsing).numpy().ravel(), minlength=len(REGIONS)) / parsing.size
+    pixels = np.bincount(parsing.ravel())  # of each label
+    share = np.bincount(to_regions(np.arange(len(pixels))), pixels, len(REGIONS)) / parsing.size
     words = {region: text for region, text in region_captions(person).items() if share[REGIONS.index(region)] >= 0.001}
     worn = [with_article(g, words[g.region]) for g in reversed(list(person.outfit)) if g.region in words and g.region != "hair"]
     wearing = ", ".join(worn[:-1]) + " and " + worn[-1] if len(worn) > 1 else "".join(worn)
@@ -272,12 +273,13 @@ FINE_STEP = SURFACE_STEP / 32  # metres
 
 
 def fine_map(rendered: Rendered, template: np.ndarray,  # [V, 3] of the `DressedMesh`
+             surface: np.ndarray,  # [h, w, 3] from `surface_map`
             ) -> np.ndarray:  # uint8 [h, w, 3]: 16 + remainder / 0.25 mm; 0 is backdrop
     "What `surface_map` leaves out."
     person = rendered.triangle >= 0
-    corners = rendered.faces[rendered.triangle[person]]
-    place = (template[corners] * rendered.barycentric[person][..., None]).sum(1)
-    rest = place - (surface_map(rendered, template)[person].astype(np.float32) - 128) * SURFACE_STEP
+    corners, weights = rendered.faces[rendered.triangle[person]].T.copy(), rendered.barycentric[person].T.copy()  # [3, n]
+    place = np.stack([(axis[corners] * weights).sum(0) for axis in template.T.copy()], 1)
+    rest = place - (surface[person].astype(np.float32) - 128) * SURFACE_STEP
     out = np.zeros((*person.shape, 3), np.uint8)
     out[person] = np.clip(np.round(16 + rest / FINE_STEP), 1, 255)
     return out
@@ -362,7 +364,7 @@ def pair_difficulty(source: Shot, target: Shot, views: tuple,  # `View` of the s
 # %% ../nbs/16_people.ipynb #395ae7a1
 def _png(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG", compress_level=4)
+    Image.fromarray(array).save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 
@@ -394,8 +396,9 @@ def person_samples(seed: int, split: str, index: int, size: tuple, views: int) -
     samples = []
     for k, (view, shot) in enumerate(zip(person.views, shots)):
         name, rendered = f"{person.name}_{k}", shot.rendered
-        arrays = {"images": rendered.image, "parsing": rendered.parsing, "surface": surface_map(rendered, mesh.template),
-                  "fine": fine_map(rendered, mesh.template), "depth": depth_picture(rendered.depth)}
+        surface = surface_map(rendered, mesh.template)
+        arrays = {"images": rendered.image, "parsing": rendered.parsing, "surface": surface,
+                  "fine": fine_map(rendered, mesh.template, surface), "depth": depth_picture(rendered.depth)}
         row = {"name": name, **shared, **captions(person, view, rendered.parsing, shot.behind), "view": {**asdict(view), "words": view.words},
                "behind": shot.behind, "thrown_out": shot.thrown_out, "sources": sources[k]}
         samples.append((name, {**{f"{kind}.png": _png(array) for kind, array in arrays.items()},

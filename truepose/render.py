@@ -27,7 +27,7 @@ import scipy.ndimage
 from scipy.spatial import cKDTree
 
 from .body import Body, Camera, Identity, Pose, bone_transforms, look_at, openpose_of_coco, project, skin
-from .clothes import TORSO_GIRTH, DressedMesh
+from .clothes import TORSO_GIRTH, DressedMesh, open_edges, renumbered
 from .fabric import Fabric
 
 # %% ../nbs/15_render.ipynb #33c0be19
@@ -37,6 +37,14 @@ def kernel(function):
     except RuntimeError: return numba.njit(fastmath=True, error_model="numpy")(function)  # e.g. defined in a notebook cell
 
 # %% ../nbs/15_render.ipynb #759daad5
+@kernel
+def _first_weights(x0, y0, x1, y1, x2, y2, scale, px, py):
+    "Weights of the first two corners at a pixel, and their steps to the right and downwards."
+    dx0, dy0, dx1, dy1, dx2, dy2 = x0 - px, y0 - py, x1 - px, y1 - py, x2 - px, y2 - py
+    return ((dx1 * dy2 - dx2 * dy1) * scale, (dx2 * dy0 - dx0 * dy2) * scale,
+            (dy1 - dy2) * scale, (dy2 - dy0) * scale, (dx2 - dx1) * scale, (dx0 - dx2) * scale)
+
+
 @kernel
 def rasterise(screen,  # [V,3] x px, y px, depth
               faces,  # [F,3]
@@ -53,18 +61,19 @@ def rasterise(screen,  # [V,3] x px, y px, depth
         if left > right or top > bottom: continue
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if abs(area) < 1e-12: continue
-        area, i0, i1, i2 = 1 / area, 1 / z0, 1 / z1, 1 / z2
+        i0, i1, i2 = np.float64(z1) * z2, np.float64(z0) * z2, np.float64(z0) * z1  # as 1 / z0, 1 / z1, 1 / z2, without the divisions
+        u0, u1, across0, across1, down0, down1 = _first_weights(x0, y0, x1, y1, x2, y2, 1 / area, left + .5, top + .5)
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
-                px, py = x + .5, y + .5
-                l0 = ((x1 - px) * (y2 - py) - (x2 - px) * (y1 - py)) * area
-                l1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * area
+                l0 = u0 + (x - left) * across0 + (y - top) * down0
+                l1 = u1 + (x - left) * across1 + (y - top) * down1
                 l2 = 1 - l0 - l1
-                if l0 < 0 or l1 < 0 or l2 < 0: continue
-                z = 1 / (l0 * i0 + l1 * i1 + l2 * i2)
-                if z < depth[y, x]:
-                    depth[y, x], triangle[y, x] = z, f
-                    weights[y, x, 0], weights[y, x, 1], weights[y, x, 2] = l0 * i0 * z, l1 * i1 * z, l2 * i2 * z
+                if min(l0, l1, l2) < 0: continue
+                l0, l1, l2 = l0 * i0, l1 * i1, l2 * i2
+                total = l0 + l1 + l2
+                if i0 * z0 < depth[y, x] * total:
+                    depth[y, x], triangle[y, x] = i0 * z0 / total, f
+                    weights[y, x, 0], weights[y, x, 1], weights[y, x, 2] = l0 / total, l1 / total, l2 / total
 
 
 @kernel
@@ -79,14 +88,13 @@ def rasterise_flat(screen, faces, depth):
         if left > right or top > bottom: continue
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
         if abs(area) < 1e-12: continue
-        area = 1 / area
+        u0, u1, across0, across1, down0, down1 = _first_weights(x0, y0, x1, y1, x2, y2, 1 / area, left + .5, top + .5)
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
-                px, py = x + .5, y + .5
-                l0 = ((x1 - px) * (y2 - py) - (x2 - px) * (y1 - py)) * area
-                l1 = ((x2 - px) * (y0 - py) - (x0 - px) * (y2 - py)) * area
+                l0 = u0 + (x - left) * across0 + (y - top) * down0
+                l1 = u1 + (x - left) * across1 + (y - top) * down1
                 l2 = 1 - l0 - l1
-                if l0 < 0 or l1 < 0 or l2 < 0: continue
+                if min(l0, l1, l2) < 0: continue
                 z = l0 * screen[a, 2] + l1 * screen[b, 2] + l2 * screen[c, 2]
                 if z < depth[y, x]: depth[y, x] = z
 
@@ -128,8 +136,7 @@ def shortening(rest, posed, faces):  # -> [V] 0 where nothing is compressed, abo
             for d in range(3):
                 before += (rest[a, d] - rest[b, d]) ** 2
                 after += (posed[a, d] - posed[b, d]) ** 2
-            value = 1 - math.sqrt(after / (before + 1e-12))
-            value = min(max(value, 0.), .6) * 4
+            value = 0. if after > before else min(1 - math.sqrt(after / (before + 1e-12)), .6) * 4
             total[a] += value
             total[b] += value
             count[a] += 1
@@ -547,10 +554,7 @@ def _edge_distance(vertices: np.ndarray, faces: np.ndarray, layer: np.ndarray, c
     distance = np.full(len(vertices), 9, np.float32)
     for l in cloth:
         own = faces[layer == l]
-        edges = np.sort(np.concatenate([own[:, [0, 1]], own[:, [1, 2]], own[:, [2, 0]]]), 1)
-        key, count = np.unique(edges[:, 0].astype(np.int64) * len(vertices) + edges[:, 1], return_counts=True)
-        border = np.unique(np.concatenate([key[count == 1] // len(vertices), key[count == 1] % len(vertices)]))
-        used = np.unique(own)
+        border, used = np.unique(open_edges(own)), renumbered(own)[0]
         if len(border): distance[used] = cKDTree(vertices[border]).query(vertices[used])[0]
     return distance
 
@@ -637,62 +641,67 @@ _PRINT_STARTS = np.cumsum([0] + [n * n for n in PRINT_SIZES[:-1]])
 
 
 @kernel
-def _lookup(pyramid, starts, first_size, level, u, v, wrap):
-    "Bilinear texel at u, v in tiles (v upwards); the pyramid has 3 or 4 channels and up to 4 are returned."
+def _cells(x, n):
+    "The two cells around a place in a ring of n, and the share of the second."
+    first = int(math.floor(x))
+    share = x - first
+    if first < 0: first += n
+    elif first >= n: first -= n
+    return first, first + 1 if first + 1 < n else 0, share
+
+
+@kernel
+def _lookup(pyramids, which, starts, first_size, level, u, v, wrap):
+    "Bilinear texel at u, v in tiles (v upwards); the pyramids have 3 or 4 channels and up to 4 are returned."
     level = min(max(level, 0), len(starts) - 1)
     n = first_size >> level
     if wrap:
         x, y = (u - math.floor(u)) * n - .5, (1 - (v - math.floor(v))) * n - .5
     else:
         x, y = min(max(u * n - .5, 0.), n - 1.001), min(max((1 - v) * n - .5, 0.), n - 1.001)
-    xf, yf = math.floor(x), math.floor(y)
-    a, b = x - xf, y - yf
-    x0, y0 = int(xf) % n, int(yf) % n
-    x1, y1 = (x0 + 1) % n, (y0 + 1) % n
+    x0, x1, a = _cells(x, n)
+    y0, y1, b = _cells(y, n)
     s = starts[level]
     i, j, k, l = s + y0 * n + x0, s + y0 * n + x1, s + y1 * n + x0, s + y1 * n + x1
     wi, wj, wk, wl = (1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b
-    last = pyramid.shape[1] - 1
-    return (wi * pyramid[i, 0] + wj * pyramid[j, 0] + wk * pyramid[k, 0] + wl * pyramid[l, 0],
-            wi * pyramid[i, 1] + wj * pyramid[j, 1] + wk * pyramid[k, 1] + wl * pyramid[l, 1],
-            wi * pyramid[i, 2] + wj * pyramid[j, 2] + wk * pyramid[k, 2] + wl * pyramid[l, 2],
-            wi * pyramid[i, last] + wj * pyramid[j, last] + wk * pyramid[k, last] + wl * pyramid[l, last])
+    last = pyramids.shape[2] - 1
+    return (wi * pyramids[which, i, 0] + wj * pyramids[which, j, 0] + wk * pyramids[which, k, 0] + wl * pyramids[which, l, 0],
+            wi * pyramids[which, i, 1] + wj * pyramids[which, j, 1] + wk * pyramids[which, k, 1] + wl * pyramids[which, l, 1],
+            wi * pyramids[which, i, 2] + wj * pyramids[which, j, 2] + wk * pyramids[which, k, 2] + wl * pyramids[which, l, 2],
+            wi * pyramids[which, i, last] + wj * pyramids[which, j, last] + wk * pyramids[which, k, last] + wl * pyramids[which, l, last])
 
 
 @kernel
 def _noise(tile, channel, u, v):
     "Bilinear value of one channel of a periodic [n,n,channels] tile."
     n = tile.shape[0]
-    x, y = (u - math.floor(u)) * n, (v - math.floor(v)) * n
-    xf, yf = math.floor(x), math.floor(y)
-    a, b = x - xf, y - yf
-    x0, y0 = int(xf) % n, int(yf) % n
-    x1, y1 = (x0 + 1) % n, (y0 + 1) % n
+    x0, x1, a = _cells((u - math.floor(u)) * n, n)
+    y0, y1, b = _cells((v - math.floor(v)) * n, n)
     return ((1 - b) * ((1 - a) * tile[y0, x0, channel] + a * tile[y0, x1, channel])
             + b * ((1 - a) * tile[y1, x0, channel] + a * tile[y1, x1, channel]))
 
 
 @kernel
-def _slopes(tile, u, v):
-    "Both channels of a periodic [n,n,2] tile."
-    n = tile.shape[0]
-    x, y = (u - math.floor(u)) * n, (v - math.floor(v)) * n
-    xf, yf = math.floor(x), math.floor(y)
-    a, b = x - xf, y - yf
-    x0, y0 = int(xf) % n, int(yf) % n
-    x1, y1 = (x0 + 1) % n, (y0 + 1) % n
+def _slopes(tiles, which, u, v):
+    "Both channels of one of several periodic tiles [k,n,n,2]."
+    n = tiles.shape[1]
+    x0, x1, a = _cells((u - math.floor(u)) * n, n)
+    y0, y1, b = _cells((v - math.floor(v)) * n, n)
     wi, wj, wk, wl = (1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b
-    return (wi * tile[y0, x0, 0] + wj * tile[y0, x1, 0] + wk * tile[y1, x0, 0] + wl * tile[y1, x1, 0],
-            wi * tile[y0, x0, 1] + wj * tile[y0, x1, 1] + wk * tile[y1, x0, 1] + wl * tile[y1, x1, 1])
+    return (wi * tiles[which, y0, x0, 0] + wj * tiles[which, y0, x1, 0] + wk * tiles[which, y1, x0, 0] + wl * tiles[which, y1, x1, 0],
+            wi * tiles[which, y0, x0, 1] + wj * tiles[which, y0, x1, 1] + wk * tiles[which, y1, x0, 1] + wl * tiles[which, y1, x1, 1])
 
 
 @kernel
-def _bell(x): return math.exp(-x * x)
+def _bell(x, y=0.):
+    square = x * x + y * y
+    return math.exp(-square) if square < 30 else 0.
 
 
 @kernel
 def _step(x):  # smooth 0 -> 1 around 0
-    return 1 / (1 + math.exp(-min(max(x, -30.), 30.)))
+    if abs(x) > 30: return 1. if x > 0 else 0.
+    return 1 / (1 + math.exp(-x))
 
 # %% ../nbs/15_render.ipynb #efef52ff
 @kernel
@@ -725,38 +734,38 @@ def _top_panel(arms, place, sleeve):
 
 
 @kernel
-def _cloth(row, tile, chest_print, tile_starts, print_starts, wraps, folds, u, v, part, place, edge, wrinkle, footprint, out):
+def _cloth(rows, layer, tiles, prints, tile_starts, print_starts, wraps, folds, u, v, part, place, edge, wrinkle, footprint, out):
     "Fill out[0:3] colour and out[3:5] slope of the folds along u and v."
-    wrap, scale = wraps[2 if row[13] == 2 or row[13] == 4 else 1 if part == 1 else 0], row[2]
+    wrap, scale = wraps[2 if rows[layer, 13] == 2 or rows[layer, 13] == 4 else 1 if part == 1 else 0], rows[layer, 2]
     repeats = max(1., math.floor(wrap / scale + .5))
     size = wrap / repeats
     level = int(math.log2(max(footprint * 256 / size, 1.)) + .35)
-    r, g, b, _ = _lookup(tile, tile_starts, 256, level, u / size, v / size, True)
-    block = int(row[6])
-    if block > 0 and row[13] == 0:
-        if part == 0 and (place[2] > row[12] if block == 1 else abs(place[2] - row[12]) < .06):
-            r, g, b = row[7], row[8], row[9]
-    if row[10] > 0 and row[13] == 0 and row[15] == 0 and part == 0 and place[1] < 0:
-        a, c = place[0] / row[11] + .5, (place[2] - row[12]) / row[11] + .5
+    r, g, b, _ = _lookup(tiles, int(rows[layer, 1]), tile_starts, 256, level, u / size, v / size, True)
+    block = int(rows[layer, 6])
+    if block > 0 and rows[layer, 13] == 0:
+        if part == 0 and (place[2] > rows[layer, 12] if block == 1 else abs(place[2] - rows[layer, 12]) < .06):
+            r, g, b = rows[layer, 7], rows[layer, 8], rows[layer, 9]
+    if rows[layer, 10] > 0 and rows[layer, 13] == 0 and rows[layer, 15] == 0 and part == 0 and place[1] < 0:
+        a, c = place[0] / rows[layer, 11] + .5, (place[2] - rows[layer, 12]) / rows[layer, 11] + .5
         if 0 < a < 1 and 0 < c < 1:
-            level = int(math.log2(max(footprint * 192 / row[11], 1.)) + .35)
-            pr, pg, pb, alpha = _lookup(chest_print, print_starts, 192, level, a, c, False)
+            level = int(math.log2(max(footprint * 192 / rows[layer, 11], 1.)) + .35)
+            pr, pg, pb, alpha = _lookup(prints, int(rows[layer, 10]), print_starts, 192, level, a, c, False)
             r, g, b = r * (1 - alpha) + pr, g * (1 - alpha) + pg, b * (1 - alpha) + pb
     thin = math.sqrt(.003 ** 2 + (.5 * footprint) ** 2)
     shade = 1 - .30 * _bell((edge - .016) / thin) * (.004 / (thin + .001))  # seam along hems, cuffs, necklines, fronts
-    if row[13] == 2:  # trousers: fly and a worn front on denim
-        shade *= 1 - .3 * _bell(place[0] / .004) * (place[2] > row[22] - .05)
-        if row[25] > 0 and place[1] < 0 and place[2] < row[22] + .065:  # the front pockets' curved openings
-            shade *= 1 - .3 * _bell((math.hypot(abs(place[0]) - .15, place[2] - row[22] - .065) - .075) / .004)
-        if row[14] > 0:
-            worn = _bell((abs(place[0]) - .12) / .05) * (place[1] < 0) * min(max((place[2] - row[23] + .25) / .3, 0.), 1.)
-            shade *= 1 + .35 * worn * min(max((row[22] + .02 - place[2]) / .15, 0.), 1.)
+    if rows[layer, 13] == 2:  # trousers: fly and a worn front on denim
+        shade *= 1 - .3 * _bell(place[0] / .004) * (place[2] > rows[layer, 22] - .05)
+        if rows[layer, 25] > 0 and place[1] < 0 and place[2] < rows[layer, 22] + .065:  # the front pockets' curved openings
+            shade *= 1 - .3 * _bell((math.hypot(abs(place[0]) - .15, place[2] - rows[layer, 22] - .065) - .075) / .004)
+        if rows[layer, 14] > 0:
+            worn = _bell((abs(place[0]) - .12) / .05) * (place[1] < 0) * min(max((place[2] - rows[layer, 23] + .25) / .3, 0.), 1.)
+            shade *= 1 + .35 * worn * min(max((rows[layer, 22] + .02 - place[2]) / .15, 0.), 1.)
     out[0], out[1], out[2] = r * shade, g * shade, b * shade
-    first = 0 if row[13] == 0 else 2
+    first = 0 if rows[layer, 13] == 0 else 2
     fu, fv = u / wraps[0], v / wraps[0]
-    strength = .0080 * row[3] * (.7 + 1.8 * min(wrinkle, 1.3)) * (.35 if row[13] == 4 else 1.)  # a hat is stiff
-    du, dv = _slopes(folds[first], fu + row[4], fv + .3)
-    eu, ev = _slopes(folds[first + 1], fu + .1, fv + row[5])
+    strength = .0080 * rows[layer, 3] * (.7 + 1.8 * min(wrinkle, 1.3)) * (.35 if rows[layer, 13] == 4 else 1.)  # a hat is stiff
+    du, dv = _slopes(folds, first, fu + rows[layer, 4], fv + .3)
+    eu, ev = _slopes(folds, first + 1, fu + .1, fv + rows[layer, 5])
     out[3], out[4] = strength * (du + .55 * eu), strength * (dv + .55 * ev)
 
 # %% ../nbs/15_render.ipynb #d55fe63c
@@ -779,10 +788,10 @@ def _skin(face, place, lips, face_skin, hairline, footprint, out):
             ex, ez = face[3 * side], face[3 * side + 2]
             s = 1. if side == 0 else -1.
             dx, dz = (x - ex) * s, z - ez
-            cheek = _bell(math.hypot((x - s * .042) / .022, (z - ez + .043) / .021)) * face_skin
+            cheek = _bell((x - s * .042) / .022, (z - ez + .043) / .021) * face_skin
             out[1] *= 1 - .20 * cheek
             out[2] *= 1 - .17 * cheek
-            socket = .2 * _bell(math.hypot(dx / .024, (dz - .003) / .012))
+            socket = .2 * _bell(dx / .024, (dz - .003) / .012)
             out[0] *= 1 - .8 * socket
             out[1] *= 1 - socket
             out[2] *= 1 - socket
@@ -802,10 +811,10 @@ def _skin(face, place, lips, face_skin, hairline, footprint, out):
                 feet = _bell((dx - .032) / .006) * _bell(dz / .008) * (.5 + .5 * math.sin(dz * 1600))
                 aged = face[36] * (.35 * fold + .3 * feet) * face_skin
                 _mix(out, aged, .45 * face[12], .33 * face[13], .3 * face[14])
-        tip = _bell(math.hypot(x / .014, (z - face[8]) / .014)) * face_skin
+        tip = _bell(x / .014, (z - face[8]) / .014) * face_skin
         out[1] *= 1 - .12 * tip
         out[2] *= 1 - .12 * tip
-        nostril = .55 * (_bell(math.hypot((abs(x) - .0085) / .004, (z - face[8] + .0125) / math.hypot(.0028, .6 * thin))))
+        nostril = .55 * (_bell((abs(x) - .0085) / .004, (z - face[8] + .0125) / math.hypot(.0028, .6 * thin)))
         _mix(out, nostril, .25 * face[12], .15 * face[13], .15 * face[14])
         if face[30] > 0:
             below = _step((face[8] - .015 - z) / .006) * min(max((z - (face[8] - .085 + .6 * min(max(y - face[7] - .02, 0.), .1))) / .012, 0.), 1.)
@@ -873,31 +882,34 @@ SPIRAL = np.stack([np.sqrt((_ring + .5) / 16) * np.cos(2.4 * _ring), np.sqrt((_r
 def occlusion(depth, normals, focal, step, offsets):
     "Ambient light 0..1 per output pixel, from the depth buffer [h step, w step] and camera-space normals [h,w,3]."
     height, width = depth.shape[0] // step, depth.shape[1] // step
-    out = np.ones((height, width), np.float32)
+    out, turned = np.ones((height, width), np.float32), np.zeros((16, offsets.shape[0], 2))
+    for turn in range(16):
+        c, s = math.cos(turn / 16 * 6.2832), math.sin(turn / 16 * 6.2832)
+        for k in range(offsets.shape[0]):
+            turned[turn, k, 0], turned[turn, k, 1] = offsets[k, 0] * c - offsets[k, 1] * s, offsets[k, 0] * s + offsets[k, 1] * c
     for row in range(height):
         for column in range(width):
             y, x = row * step + step // 2, column * step + step // 2
             z = depth[y, x]
             if z > 1e6: continue
             nx, ny, nz = normals[row, column, 0], normals[row, column, 1], normals[row, column, 2]
-            turn = ((column * 7 + row * 13) % 16) / 16 * 6.2832
-            c, s = math.cos(turn), math.sin(turn)
+            turn, metres = (column * 7 + row * 13) % 16, z / focal
             light = 0.
             for scale in range(2):
                 radius = .12 if scale == 0 else .03
                 r = radius * focal / z
                 taken, count = 0., 0
                 for k in range(offsets.shape[0]):
-                    xx = int(x + (offsets[k, 0] * c - offsets[k, 1] * s) * r)
-                    yy = int(y + (offsets[k, 0] * s + offsets[k, 1] * c) * r)
+                    xx, yy = int(x + turned[turn, k, 0] * r), int(y + turned[turn, k, 1] * r)
                     if xx < 0 or yy < 0 or xx >= depth.shape[1] or yy >= depth.shape[0]: continue
                     count += 1
                     zz = depth[yy, xx]
                     if zz > 1e6: continue
-                    vx, vy, vz = (xx - x) * z / focal, (yy - y) * z / focal, zz - z
+                    vx, vy, vz = (xx - x) * metres, (yy - y) * metres, zz - z
+                    rise = vx * nx + vy * ny + vz * nz
+                    if rise <= 0: continue
                     d = math.sqrt(vx * vx + vy * vy + vz * vz) + 1e-6
-                    rise = (vx * nx + vy * ny + vz * nz) / d
-                    if rise > .12: taken += rise / (1 + (d / radius) ** 2)
+                    if rise > .12 * d: taken += rise / (d * (1 + (d / radius) ** 2))
                 if count > 0: light += .5 * max(0., 1 - 1.5 * taken / count)
             out[row, column] = light
     return out
@@ -948,9 +960,9 @@ def _arriving(shadow_map, x, y, z, bias):
     height, width = shadow_map.shape
     if 4 <= x < width - 4 and 4 <= y < height - 4:
         corners = 0
-        for dy in (-2, 0, 2):
-            for dx in (-2, 0, 2):
-                if shadow_map[int(y + dy * 1.7), int(x + dx * 1.7)] > z - bias: corners += 1
+        for i in (int(y - 3.4), int(y), int(y + 3.4)):
+            for j in (int(x - 3.4), int(x), int(x + 3.4)):
+                if shadow_map[i, j] > z - bias: corners += 1
         if corners == 0 or corners == 9: return corners / 9
     light = 0.
     for dy in range(-2, 3):
@@ -968,6 +980,7 @@ def shade(depth, triangle, weights, ambient_map, posed, normals, template, wrink
     spot, normal = np.zeros(3), np.zeros(3)
     fill_x, fill_y, fill_z = light[5], light[6], light[7]
     for row in range(depth.shape[0]):
+        py = row // step
         for column in range(depth.shape[1]):
             f = triangle[row, column]
             if f < 0: continue
@@ -987,41 +1000,39 @@ def shade(depth, triangle, weights, ambient_map, posed, normals, template, wrink
             facing = nx * vx + ny * vy + nz * vz
             footprint = z / focal  # metres per sample
             layer = layer_of_face[f]
-            numbers = layers[layer]
-            kind = int(numbers[0])
+            kind = int(layers[layer, 0])
             # horizontal and upward tangents
-            tx, ty = -ny, nx
-            flat = math.sqrt(tx * tx + ty * ty) + 1e-6
-            tx, ty = tx / flat, ty / flat
+            flat = 1 / (math.sqrt(nx * nx + ny * ny) + 1e-6)
+            tx, ty = -ny * flat, nx * flat
             sx, sy, sz = -nz * ty, nz * tx, nx * ty - ny * tx
             bx, by, bz = nx, ny, nz
-            gloss, sharp, soft = .03, 12., 0.
+            gloss, sharp, soft = .03, 12, 0.
             if kind == 0:
                 part = 0
                 u = w0 * uv[f, 0, 0] + w1 * uv[f, 1, 0] + w2 * uv[f, 2, 0]
                 v = w0 * uv[f, 0, 1] + w1 * uv[f, 1, 1] + w2 * uv[f, 2, 1]
                 edge = w0 * paint[a, 3] + w1 * paint[b, 3] + w2 * paint[c, 3]
                 wrinkle = w0 * wrinkles[a] + w1 * wrinkles[b] + w2 * wrinkles[c]
-                if numbers[13] == 0:
+                if layers[layer, 13] == 0:
                     part = 1 if w0 * paint[a, 4] + w1 * paint[b, 4] + w2 * paint[c, 4] > .5 else 0
                     u, v = _top_panel(arms, place, part == 1)
-                _cloth(numbers, tiles[int(numbers[1])], prints[int(numbers[10])], tile_starts, print_starts, wraps, folds,
+                _cloth(layers, layer, tiles, prints, tile_starts, print_starts, wraps, folds,
                        u, v, part, place, edge, wrinkle, footprint, out)
                 bx, by, bz = nx - tx * out[3] - sx * out[4], ny - ty * out[3] - sy * out[4], nz - sz * out[4]
             elif kind == 1:
-                out[0], out[1], out[2] = numbers[16], numbers[17], numbers[18]
-                if place[2] < numbers[24] + .022: out[0], out[1], out[2] = numbers[7], numbers[8], numbers[9]
-                gloss, sharp = .12, 25.
+                out[0], out[1], out[2] = layers[layer, 16], layers[layer, 17], layers[layer, 18]
+                if place[2] < layers[layer, 24] + .022: out[0], out[1], out[2] = layers[layer, 7], layers[layer, 8], layers[layer, 9]
+                gloss, sharp = .12, 25
             elif kind == 2:
                 lips = w0 * paint[a, 0] + w1 * paint[b, 0] + w2 * paint[c, 0]
                 face_skin = w0 * paint[a, 1] + w1 * paint[b, 1] + w2 * paint[c, 1]
                 hairline = w0 * paint[a, 2] + w1 * paint[b, 2] + w2 * paint[c, 2]
                 _skin(face, place, lips, face_skin, hairline, footprint, out)
-                gloss, sharp, soft = .05 + .06 * max(0., .35 - out[1]), 14., 1.  # dark skin shines more
+                gloss, sharp, soft = .05 + .06 * max(0., .35 - out[1]), 14, 1.  # dark skin shines more
                 if lips > .5: gloss = .1
             elif kind == 3:
-                _eye(numbers, face, place, footprint, out)
-                gloss, sharp = .15, 60.
+                _eye(layers[layer], face, place, footprint, out)
+                gloss, sharp = .15, 60
             elif kind == 4:
                 out[0], out[1], out[2] = .004, .003, .003
             else:
@@ -1036,7 +1047,7 @@ def shade(depth, triangle, weights, ambient_map, posed, normals, template, wrink
             my = (ox * down[0] + oy * down[1] + oz * down[2] - shadow_origin[1]) * shadow_scale + 4
             mz = -(ox * to_light[0] + oy * to_light[1] + oz * to_light[2])
             lit = _arriving(shadow_map, mx, my, mz, .010)
-            py, px = row // step, column // step
+            px = column // step
             ambient, count = ambient_map[py, px], 1
             if abs(depth[py * step + step // 2, px * step + step // 2] - z) >= .03:  # another surface: ask the neighbours
                 ambient, count = 0., 0
@@ -1217,9 +1228,9 @@ def joint_cover(body: Body, ring: np.ndarray,  # [n,3] x px, y px, depth of `bod
                 focal: float,  # pixels
                 ) -> np.ndarray:  # [18] metres, OpenPose order
     "How far the body's own surface lies in front of each joint."
-    cover = np.zeros((17, 1))
+    cover, regressors = np.zeros((17, 1)), body.joint_regressors
     for j, (x, y, z) in enumerate(joints):
-        own = ring[body.joint_regressors[j].indices]
+        own = ring[regressors.indices[regressors.indptr[j]:regressors.indptr[j + 1]]]
         ahead, aside = z - own[:, 2], np.hypot(own[:, 0] - x, own[:, 1] - y) * z / focal
         size = np.median(np.hypot(ahead, aside))
         near = ahead[aside < .5 * size]
@@ -1275,11 +1286,11 @@ def _shadow_map(posed: np.ndarray, faces: np.ndarray, to_light: np.ndarray, size
     across /= np.linalg.norm(across)
     down = np.cross(to_light, across)
     seen = posed @ np.stack([across, down, -to_light], 1).astype(np.float32)
-    origin = seen[:, :2].min(0)
-    scale = (size - 8) / float(np.ptp(seen[:, :2], axis=0).max())
-    seen[:, :2] = (seen[:, :2] - origin) * scale + 4
+    origin = np.array([seen[:, k].min() for k in (0, 1)])
+    scale = (size - 8) / float(max(seen[:, k].max() - origin[k] for k in (0, 1)))
+    for k in (0, 1): seen[:, k] = (seen[:, k] - origin[k]) * scale + 4
     depth = np.full((size, size), np.inf, np.float32)
-    rasterise_flat(seen.astype(np.float32), faces, depth)
+    rasterise_flat(seen, faces, depth)
     return depth, across, down, origin, scale
 
 
@@ -1312,9 +1323,12 @@ def render(mesh: DressedMesh,
     light, backdrop, ready = light or Light(), backdrop or Backdrop(), prepare(mesh)
     posed = np.ascontiguousarray(mesh.posed(pose) if posed is None else posed, np.float32)
     fine = _scaled(camera, supersample)
-    behind = np.stack([np.zeros(len(posed)), np.zeros(len(posed)), ready.tucked], 1)
-    screen = (project(camera, posed) + behind).astype(np.float32)
-    depth, triangle, weights = zbuffer(screen * np.float32([supersample, supersample, 1]), ready.faces, fine.size)
+    screen = project(camera, posed)
+    screen[:, 2] += ready.tucked
+    screen = screen.astype(np.float32)
+    larger = screen.copy()
+    larger[:, :2] *= supersample
+    depth, triangle, weights = zbuffer(larger, ready.faces, fine.size)
     normals = vertex_normals(posed, ready.faces)
     rotation, position = np.asarray(camera.rotation, np.float64), np.asarray(camera.position, np.float64)
     facing = np.asarray(light.direction) / np.linalg.norm(light.direction)
@@ -1340,7 +1354,7 @@ def render(mesh: DressedMesh,
                     FLOOR, wall, *pictures, room)
     depth, triangle, weights = zbuffer(screen, ready.faces, camera.size)
     body = triangle >= 0  # the depth without the push of what is tucked in
-    depth[body] = ((screen - behind)[:, 2].astype(np.float32)[ready.faces[triangle[body]]] * weights[body]).sum(1)
+    depth[body] = ((screen[:, 2] - ready.tucked)[ready.faces[triangle[body]]] * weights[body]).sum(1)
     if occluder is not None: draw_occluder(occluder, camera, nearest, light, depth, triangle)
     parsing = read_labels(triangle, weights, ready.faces, mesh.label_of_face, ready.layer, ready.layers, ready.hairline)
     return Rendered(image, parsing, depth, triangle, weights, keypoints_of(mesh, pose, camera, depth, triangle), posed, camera, ready.faces)
@@ -1360,11 +1374,11 @@ def frame_camera(posed: np.ndarray,  # [V,3]
     distance = (top - bottom) * shown / 2 / math.tan(field_of_view / 2)
     for _ in range(4):
         camera = look_at(target, yaw, pitch, distance, field_of_view, size)
-        pixels = project(camera, kept)
-        low, high = pixels[:, :2].min(0), pixels[:, :2].max(0)
+        x, y, _ = project(camera, kept).T
+        low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
         fill = (high - low) / np.array([size[1], size[0]])
         centre = (high + low) / 2 - np.array([size[1], size[0]]) / 2
-        if shown < 1: centre[0] = np.median(pixels[:, 0]) - size[1] / 2
+        if shown < 1: centre[0] = np.median(x) - size[1] / 2
         target = target + camera.rotation.T @ np.array([*centre, 0.]) * distance / camera.focal
         distance *= max(fill[1], fill[0] if shown == 1 else 0) / (1 - (2 if shown == 1 else 1) * margin)
     if shown < 1: target = target + np.array([0, 0, margin / 2 * shown * (top - bottom)])  # head room, none below
