@@ -91,13 +91,16 @@ def test_exactly_one_parameters_cell(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_modules_import_lower_numbers(path):
+    "A cell that is not exported may look ahead to `truepose.pipeline` alone: to show what the trained network does."
     number = {default_exp(p): int(p.name[:2]) for p in MODULES}
-    text = "\n".join(source(c) for c in code(path))
-    imported = set(re.findall(r"^\s*(?:from|import)\s+truepose\.(\w+)", text, re.M))
-    for line in re.findall(r"^\s*from\s+truepose\s+import\s+(.+)$", text, re.M):
-        imported |= set(re.findall(r"\w+", line)) & number.keys()
-    higher = sorted(m for m in imported if number.get(m, 0) > int(path.name[:2]))
-    assert not higher, f"{name(path)} imports from higher numbers: {higher}"
+    for cell in code(path):
+        text = source(cell)
+        imported = set(re.findall(r"^\s*(?:from|import)\s+truepose\.(\w+)", text, re.M))
+        for line in re.findall(r"^\s*from\s+truepose\s+import\s+(.+)$", text, re.M):
+            imported |= set(re.findall(r"\w+", line)) & number.keys()
+        if not re.search(r"^#\|\s*export", text, re.M): imported -= {"pipeline"}
+        higher = sorted(m for m in imported if number.get(m, 0) > int(path.name[:2]))
+        assert not higher, f"{name(path)} imports from higher numbers: {higher}"
 
 
 @EVERY

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'GroupTokens', 'group_tokens', 'FusionAttention', 'alignment_bias', 'token_centres', 'mean_places',
-           'look_up', 'Lookup']
+           'look_up', 'Lookup', 'attention_map']
 
 # %% ../nbs/23_hpfa.ipynb #b8e2fdf1
 from dataclasses import dataclass
@@ -145,3 +145,12 @@ class Lookup(nn.Module):
                ) -> tuple:  # what is added to the tokens [b, n, dim], to the prediction [b, n, latent_channels]
         patches = F.pixel_unshuffle(picture, self.factor).flatten(2).mT.to(hidden_states.dtype)
         return self.to_tokens(patches), self.to_latents(patches) * self.gate(hidden_states)
+
+# %% ../nbs/23_hpfa.ipynb #d27c4a98
+def attention_map(attention: torch.Tensor,  # [s] of one target token in one stream
+                  tokens: GroupTokens,
+                  size: tuple,  # (h, w) of the source's grid
+                  row: int = 0,  # of the batch
+                 ) -> torch.Tensor:  # [h, w]; tokens outside the stream are 0
+    "Where one target token looks, as a picture of the source's tokens."
+    return torch.zeros(size[0] * size[1], device=attention.device).index_add(0, tokens.index[row], attention.float()).view(size)
