@@ -23,8 +23,7 @@ from .clip import RegionCLIP, clip_from_open_clip, clip_from_preset, embed_regio
 from .codec import codec_from_preset, decode, encode
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
-from .finisher import Finisher, enlarged, stream_masks
-from .hpfa import STREAMS
+from .finisher import Finisher, enlarged
 from .model import TruePoseModel, model_from_preset, model_from_unet
 from .objective import make_scheduler
 from .parsing import check_parsing, one_hot, to_regions
@@ -131,7 +130,7 @@ class TruePosePipeline(DiffusionPipeline):
         with autocast(self.device):
             embeddings, present = embed_regions(self.clip, small, maps)
             states = self.model.encode_source(encode(self.codec, small).float(), one_hot(maps), embeddings.float(), present, picture=small)
-        return replace(states, photo=images, masks=stream_masks(maps, STREAMS[self.model.config.source])) if self.finisher else states
+        return replace(states, photo=images, maps=one_hot(maps)) if self.finisher else states
 
     @torch.no_grad()
     def __call__(self, source_image=None,  # PIL, uint8 [h, w, 3], float [b, 3, h, w] in [-1, 1], or a list
@@ -185,7 +184,7 @@ class TruePosePipeline(DiffusionPipeline):
         with autocast(self.device):
             images = decode(self.codec, latents).float()
             if self.finisher and finish and out.places is not None:  # without a source there is nothing to finish with
-                images = self.finisher(images, out.places, out.shares, states.photo, states.masks, maps).images.clamp(-1, 1)
+                images = self.finisher(images, out.places, out.shares, states.photo, states.maps, maps).images.clamp(-1, 1)
         if images.shape[-2:] != self.image_size: images = enlarged(images, self.image_size)
         return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
 
