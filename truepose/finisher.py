@@ -82,8 +82,7 @@ class Finisher(ModelMixin, ConfigMixin):
         made = 2 * streams + (streams + 1 + 3) * (cell * scale) ** 2  # corrections; weights and painting of each pixel
         self.unet = UNet2DModel(in_channels=seen, out_channels=made, block_out_channels=tuple(widths), layers_per_block=1, norm_num_groups=norm_groups,
                                 down_block_types=("DownBlock2D",) * len(widths), up_block_types=("UpBlock2D",) * len(widths), add_attention=False)
-        self.touch_up = nn.Sequential(nn.Conv2d(streams + 1 + 6, 16, 3, padding=1), nn.SiLU(), nn.Conv2d(16, 3, 3, padding=1))
-        for last in (self.unet.conv_out, self.touch_up[-1]): nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
+        nn.init.zeros_(self.unet.conv_out.weight), nn.init.zeros_(self.unet.conv_out.bias)
 
     def forward(self, drawn: torch.Tensor,  # [b, 3, h, w] in [-1, 1], of the codec
                 places: torch.Tensor,  # [b, streams, 2, n, m] where each stream looks, see `TruePoseOutput`
@@ -116,7 +115,6 @@ class Finisher(ModelMixin, ConfigMixin):
         chosen = weights[:, :s].detach() * torch.cat([read(masks[:, g:g + 1], at[:, g].detach()) for g in range(s)], 1)  # learnt from `choices` alone
         chosen = torch.cat([chosen, 1 - chosen.sum(1, keepdim=True)], 1)
         images = chosen[:, s:] * painted + sum(chosen[:, g:g + 1] * read(photo, at[:, g]) for g in range(s))
-        images = images + self.touch_up(torch.cat([images, painted, chosen], 1).to(self.dtype)).float()
         return Finished(images=images, painted=painted, places=corrected, weights=weights)
 
 # %% ../nbs/31_finisher.ipynb #5d7977ad
