@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'GroupTokens', 'group_tokens', 'FusionAttention', 'alignment_bias', 'token_centres', 'mean_places',
-           'look_up', 'Lookup', 'attention_map']
+           'enlarged', 'read', 'look_up', 'Lookup', 'attention_map']
 
 # %% ../nbs/23_hpfa.ipynb #b8e2fdf1
 from dataclasses import dataclass
@@ -113,17 +113,30 @@ def mean_places(attention: torch.Tensor,  # [b, n, s] rows sum to one
         return attention.float() @ token_centres(size, attention.device)[tokens.index]
 
 # %% ../nbs/23_hpfa.ipynb #dfa0dd39
+def enlarged(x: torch.Tensor,  # [b, c, h, w]
+             size: tuple,  # (H, W)
+            ) -> torch.Tensor:  # float32 [b, c, H, W]
+    "Bilinearly."
+    return F.interpolate(x.float(), size, mode="bilinear", align_corners=False)
+
+
+def read(picture: torch.Tensor,  # [b, c, H, W]
+         places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1]
+        ) -> torch.Tensor:  # float32 [b, c, h, w]
+    "The picture at these places."
+    return F.grid_sample(picture.float(), places.float().movedim(1, -1), padding_mode="border", align_corners=False)
+
+
 def look_up(places: list,  # per stream: [b, n, 2] from `mean_places`
             shares: torch.Tensor,  # [b, n, streams] how much each stream counts for each target token
             picture: torch.Tensor,  # [b, c, H, W] of the source
             size: tuple,  # (h, w) of the target's grid
            ) -> torch.Tensor:  # [b, c, H, W]
     "The source picture as the streams see it from the target: read at their places, summed by their shares."
-    def fine(x): return F.interpolate(x.float().mT.unflatten(2, size), picture.shape[-2:], mode="bilinear", align_corners=False)
+    def fine(x): return enlarged(x.mT.unflatten(2, size), picture.shape[-2:])
     weights, seen = fine(shares), 0
     for g, place in enumerate(places):
-        read = F.grid_sample(picture.float(), fine(place).movedim(1, -1), padding_mode="border", align_corners=False)
-        seen = seen + weights[:, g:g + 1] * read
+        seen = seen + weights[:, g:g + 1] * read(picture, fine(place))
     return seen
 
 # %% ../nbs/23_hpfa.ipynb #1c661971

@@ -23,7 +23,8 @@ from .clip import RegionCLIP, clip_from_open_clip, clip_from_preset, embed_regio
 from .codec import codec_from_preset, decode, encode
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
-from .finisher import Finisher, enlarged
+from .finisher import Finisher
+from .hpfa import enlarged
 from .model import TruePoseModel, model_from_preset, model_from_unet
 from .objective import make_scheduler
 from .parsing import check_parsing, one_hot, to_regions
