@@ -35,9 +35,9 @@ people: $(VENV)/.dev ## 64 rendered test people at 256x176 in data/example
 
 pose: $(POSE_VENV)/bin/python ## MediaPipe for `truepose pose`, in an environment of its own (1 GB; it needs Python 3.9 to 3.12)
 
-train: $(VENV)/.dev ## networks of the shipped kind from nothing: people, codec, region encoder, model, finisher (two and a half hours; stop it and it goes on); ARGS: other params/
+train: $(VENV)/.dev ## networks of the shipped kind from nothing: people, codec, region encoder, model, finishers (five hours; stop it and it goes on); ARGS: other params/
 	$(BIN)/truepose train $(or $(ARGS),$(addprefix params/e01_train_,codec.yaml clip.yaml base.yaml) -p resume=true)
-	$(if $(ARGS),,$(BIN)/truepose train params/e01_train_finisher.yaml -p variant=base-finisher -p start=runs/e01_train/nano-base/export -p resume=true)
+	$(if $(ARGS),,for part in finisher head; do $(BIN)/truepose train params/e01_train_$$part.yaml -p variant=base-$$part -p start=runs/e01_train/nano-base/export -p threads=0 -p resume=true || exit; done)
 
 clean: ## remove what docs and tests leave behind; data/, runs/ and .venv stay
 	rm -rf _proc _docs _sphinx _site build dist *.egg-info .pytest_cache

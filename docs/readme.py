@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT/"results"
 MARKER = re.compile(r"(<!-- results:(.+?) -->)(.*?)(<!-- /results -->)", re.S)
 MISSING = "*not run yet*"
-ROWS = {"copy_source": "copy of the source (floor)", "truepose": "TruePose", "drawn": "the same without the finisher: the denoiser's drawing, enlarged",
+ROWS = {"copy_source": "copy of the source (floor)", "truepose": "TruePose", "drawn": "the same without the finishers: the denoiser's drawing, enlarged",
         "codec_roundtrip": "codec round trip of the truth, at half the size"}
 COLUMNS = {"ssim": ("SSIM", ".3f"), "psnr_db": ("PSNR, dB", ".2f"),
            "face_ssim": ("SSIM, face", ".3f"), "face_psnr_db": ("PSNR, face", ".2f"),

@@ -96,3 +96,16 @@ def test_experiments_can_be_run_from_parameters(path):
     assert all(declared[key] == "" for key in OURS if key in declared)
     writes = [c for c in code(path) if "results_dir()" in "".join(c["source"]) and "results_folder" in declared]
     assert not writes, "an experiment gets its results folder from the runner"
+
+
+@pytest.mark.parametrize("part", ["finisher", "head_finisher"])
+def test_a_finisher_is_trained_on_drawings_of_a_pipeline(tmp_path, places, part):
+    from truepose.pipeline import pipeline_from_preset
+    pipeline_from_preset("tiny").save_pretrained(tmp_path/"pipe")
+    given = dict(part=part, variant=tmp_path.name, render_scale=2, start=str(tmp_path/"pipe"), steps=2)
+    metrics = json.loads((run(NBS/"experiments"/"e01_train.ipynb", given, **places)/"metrics.json").read_text())
+    assert metrics["steps"] == 2 and {"val_drawn", "val_finished", "val_parsing", "val_miss_px"} <= set(metrics)
+
+
+def test_a_finisher_needs_a_pipeline(places):
+    with pytest.raises(InputError, match="start: nowhere"): run(NBS/"experiments"/"e01_train.ipynb", dict(part="finisher", start="nowhere"), **places)

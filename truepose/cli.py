@@ -133,7 +133,9 @@ def doctor(folder: Annotated[Path, typer.Argument(help="folder with lists of pai
 @command
 def pose(picture: Annotated[Path, typer.Argument(help="photograph of a person, of any size")],
          out: Annotated[Path, typer.Option(help="JSON to write: image_size and 18 keypoints")],
-         imported: Annotated[Path | None, typer.Option("--from", help="JSON of OpenPose, DWPose or COCO for this picture, instead of MediaPipe")] = None,
+         imported: Annotated[Path | None, typer.Option("--from", help="JSON of OpenPose, DWPose or COCO for this picture, instead of an estimator's")] = None,
+         estimator: Annotated[str, typer.Option(help="mediapipe or rtmlib")] = "mediapipe",
+         weights: Annotated[Path | None, typer.Option(help="folder with det.onnx and pose.onnx for rtmlib, which fetches its own otherwise")] = None,
          frame: Annotated[Path | None, typer.Option(help="PNG to write: the picture cut to the model's shape; the joints are then in it")] = None,
          size: Annotated[int, typer.Option(help="height of the frame in pixels; 256 is 256x176")] = 256,
          overlay: Annotated[Path | None, typer.Option(help="PNG to write: the joints on the picture, to look at")] = None):
@@ -141,11 +143,14 @@ def pose(picture: Annotated[Path, typer.Argument(help="photograph of a person, o
     check_ending("--out", out, ".json")
     for field, path in (("--frame", frame), ("--overlay", overlay)): check_ending(field, path, ".png")
     wanted = picture_size(size)
-    from truepose.photo import MediaPipePose, cut, cut_keypoints, frame_box, import_pose, open_photo
+    if estimator not in ("mediapipe", "rtmlib"): raise InputError(f"--estimator is {estimator!r}: choose mediapipe or rtmlib")
+    if weights is not None and estimator != "rtmlib": raise InputError("--weights: only rtmlib takes a folder of weights; add --estimator rtmlib")
+    from truepose.photo import MediaPipePose, RtmlibPose, cut, cut_keypoints, frame_box, import_pose, open_photo
     from truepose.pose import save_keypoints
     from truepose.show import draw_skeleton
     image = open_photo(picture)
-    keypoints = MediaPipePose()(image) if imported is None else import_pose(imported, image.shape[:2])
+    if imported is not None: keypoints = import_pose(imported, image.shape[:2])
+    else: keypoints = (RtmlibPose(weights) if estimator == "rtmlib" else MediaPipePose())(image)
     if not (keypoints[:, 2] > 0).any(): raise InputError(f"{imported or picture}: no person was found; give a picture with one person, larger and upright")
     if frame is not None:
         box = frame_box(keypoints, wanted)
@@ -230,9 +235,9 @@ def generate(source: Annotated[Path, typer.Option(help="picture of the person")]
              parsing: Annotated[Path, typer.Option(help="its parsing map: PNG of label ids, same size")],
              pose: Annotated[Path, typer.Option(help="target pose: JSON with image_size and 18 keypoints")],
              out: Annotated[Path, typer.Option(help="PNG to write")],
-             steps: Annotated[int, typer.Option(help="denoising steps", min=1)] = 4,
-             guidance: Annotated[float, typer.Option(help="how strongly the source is followed; 1 is plain")] = 1.6,
-             guidance_pose: Annotated[float, typer.Option(help="how strongly the pose is followed; 1 is plain")] = 1.3,
+             steps: Annotated[int, typer.Option(help="denoising steps", min=1)] = 2,
+             guidance: Annotated[float, typer.Option(help="how strongly the source is followed; 1 is plain")] = 1.0,
+             guidance_pose: Annotated[float, typer.Option(help="how strongly the pose is followed; 1 is plain")] = 1.0,
              seed: Annotated[int, typer.Option(help="another seed, another sample", min=0)] = 0,
              label_set: Annotated[str, typer.Option(help="whose label ids the parsing map holds: cihp, lip or atr")] = "cihp",
              weights: Annotated[Path | None, typer.Option(help="folder of a saved pipeline; default: the shipped nano")] = None):
@@ -326,9 +331,9 @@ def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated p
     typer.echo(f"written: {out} and {out.with_suffix('.csv').name}")
 
 # %% ../nbs/60_cli.ipynb #95d5b48d
-REPRODUCE = {  # preset -> parameters of e03_evaluate; nano: by e04_sampling on `val`, best face SSIM
+REPRODUCE = {  # preset -> parameters of e03_evaluate; nano: by e04_sampling on `val`, best SSIM
     "tiny": dict(n_people=4, n_pairs=8, steps=2),
-    "nano": dict(n_people=64, n_pairs=128, steps=2, guidance_pose=1.3, guidance_source=1.6, sample_drawn=8, sample_worst=4),
+    "nano": dict(n_people=64, n_pairs=128, steps=1, guidance_pose=1.0, guidance_source=1.0, sample_drawn=8, sample_worst=4),
 }
 
 

@@ -21,6 +21,7 @@ class Preset:
     clip: dict = field(default_factory=dict)  # arguments of the region encoder
     pose_channels: tuple = (16, 32, 64)  # widths of the pose tower; each after the first halves
     finisher: dict = field(default_factory=dict)  # arguments of the finisher, if one is trained
+    head_finisher: dict = field(default_factory=lambda: dict(reads="head", window=48))  # of that of the head
     prediction_type: str = "v_prediction"  # objective: `epsilon`, `v_prediction` or `sample`
 
     @property
@@ -57,10 +58,12 @@ _SD_VAE = dict(block_out_channels=(128, 256, 512, 512), down_block_types=("DownE
 PRESETS = {
     "tiny": Preset("tiny", (64, 44), 4, 48, unet_config((16, 32), (2, 4), 32, 48, groups=8),
                    codec=dict(patch_size=4), clip=dict(embed_dim=32, image_size=32, patch_size=8, width=32, layers=2, heads=2),
-                   pose_channels=(8, 8, 16), finisher=dict(widths=(16, 32), norm_groups=8)),
+                   pose_channels=(8, 8, 16), finisher=dict(widths=(16, 32), source_widths=(16, 32), norm_groups=8),
+                   head_finisher=dict(reads="head", window=24, widths=(16, 32), source_widths=(16, 32), norm_groups=8)),
     "nano": Preset("nano", (128, 88), 4, 16, unet_config((64, 96, 128), (1, 3, 4), 192, 16, plain=1, groups=16),
                    codec=dict(patch_size=4),
-                   clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6), prediction_type="sample"),
+                   clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6),
+                   head_finisher=dict(reads="head", window=64, widths=(48, 64, 80), source_widths=(32, 32, 48)), prediction_type="sample"),
     "paper": Preset("paper", (256, 176), 8, 4, _SD15, _SD_VAE, dict(name="ViT-L-14"), pose_channels=(16, 32, 96, 256), prediction_type="epsilon"),
     "paper21": Preset("paper21", (256, 176), 8, 4, _SD21, _SD_VAE, dict(name="ViT-H-14"), pose_channels=(16, 32, 96, 256), prediction_type="v_prediction"),
 }

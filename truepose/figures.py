@@ -28,7 +28,7 @@ METHODS = {  # variant or method -> (name to print, colour)
     "copy_source": ("copy of the source", "#999999"),
     "codec_roundtrip": ("codec round trip of the truth", "#555555"),
     "truepose": ("TruePose", "#0072B2"),
-    "drawn": ("TruePose without finisher", "#ccbb44"),
+    "drawn": ("TruePose without finishers", "#ccbb44"),
 }
 _FREE_COLOURS = ("#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 

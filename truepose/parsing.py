@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LABEL_SETS', 'REGIONS', 'GROUPS', 'label_names', 'region_table', 'check_parsing', 'load_parsing', 'to_regions',
-           'one_hot', 'relabel', 'occupancy', 'region_crops', 'flip_parsing']
+           'one_hot', 'relabel', 'occupancy', 'boxes', 'region_crops', 'flip_parsing']
 
 # %% ../nbs/11_parsing.ipynb #d50bca10
 from pathlib import Path
@@ -115,8 +115,9 @@ def occupancy(maps: torch.Tensor,  # float [b, 13, H, W] one-hot
     return F.adaptive_avg_pool2d(maps, size).flatten(2).mT
 
 # %% ../nbs/11_parsing.ipynb #2f11f883
-def _boxes(mask):
-    "Centre and half side [n, 2], [n] of the square around each mask [n, H, W], in pixels."
+def boxes(mask: torch.Tensor,  # bool [n, H, W]
+         ) -> tuple:  # centre (x, y) [n, 2] and half side [n], in pixels
+    "The squares around masks."
     edges = []
     for axis in (2, 1):  # columns (x), then rows (y)
         line = mask.any(3 - axis)
@@ -138,7 +139,7 @@ def region_crops(image: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
     sample, region = present.nonzero(as_tuple=True)
     if len(sample) == 0: return crops, present
     mask = maps[sample, region]
-    centre, half = _boxes(mask)
+    centre, half = boxes(mask)
     step = (torch.arange(size, device=image.device) + 0.5) / size * 2 - 1
     reach = half[:, None] * (1 + 2 * margin) * step
     x, y = (2 * (centre[:, i, None] + reach) / image.shape[3 - i] - 1 for i in (0, 1))

@@ -97,11 +97,11 @@ class TruePosePipeline(DiffusionPipeline):
     "Pose transfer: source picture, its parsing map and a target pose to a picture."
     model_cpu_offload_seq = "clip->codec->model"
 
-    _optional_components = ["finisher"]
+    _optional_components = ["finisher", "head_finisher"]
 
-    def __init__(self, codec, clip: RegionCLIP, model: TruePoseModel, scheduler, image_height: int = 128, image_width: int = 88, finisher: Finisher = None):
+    def __init__(self, codec, clip: RegionCLIP, model: TruePoseModel, scheduler, image_height: int = 128, image_width: int = 88, finisher: Finisher = None, head_finisher: Finisher = None):
         super().__init__()
-        self.register_modules(codec=codec, clip=clip, model=model, scheduler=scheduler, finisher=finisher)
+        self.register_modules(codec=codec, clip=clip, model=model, scheduler=scheduler, finisher=finisher, head_finisher=head_finisher)
         self.register_to_config(image_height=image_height, image_width=image_width)
 
     @classmethod
@@ -131,7 +131,7 @@ class TruePosePipeline(DiffusionPipeline):
         with autocast(self.device):
             embeddings, present = embed_regions(self.clip, small, maps)
             states = self.model.encode_source(encode(self.codec, small).float(), one_hot(maps), embeddings.float(), present, picture=small)
-        return replace(states, photo=images, maps=one_hot(maps)) if self.finisher else states
+        return replace(states, photo=images, regions=regions) if self.finisher else states
 
     @torch.no_grad()
     def __call__(self, source_image=None,  # PIL, uint8 [h, w, 3], float [b, 3, h, w] in [-1, 1], or a list
@@ -142,7 +142,7 @@ class TruePosePipeline(DiffusionPipeline):
                  num_inference_steps: int = 20,
                  guidance_pose: float = 1.3,  # how strongly the pose is followed
                  guidance_source: float = 1.6,  # how strongly the source is followed
-                 finish: bool = True,  # by the finisher, if there is one; False: the denoiser's drawing, enlarged
+                 finish: bool = True,  # by the finishers, if there are any; False: the denoiser's drawing, enlarged
                  generator: torch.Generator = None,
                  label_set: str = "cihp",  # of the parsing map
                  output_type: str = "pil",  # or `pt`
@@ -168,8 +168,8 @@ class TruePosePipeline(DiffusionPipeline):
         all_states = branch_states(states, nothing, list(weights))
         keep_pose = torch.tensor([branch != "none" for branch in weights], device=self.device).repeat_interleave(b)
         with autocast(self.device):
-            maps = pose_map(resize_keypoints(keypoints, self.image_size, self.drawn_size), self.drawn_size)
-            features = self.model.encode_pose(maps).repeat(len(weights), 1, 1, 1) * keep_pose[:, None, None, None]
+            joints = resize_keypoints(keypoints, self.image_size, self.drawn_size)
+            features = self.model.encode_pose(pose_map(joints, self.drawn_size)).repeat(len(weights), 1, 1, 1) * keep_pose[:, None, None, None]
         # 4. denoise
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         shape = (b, self.model.target_net.config.in_channels, *(side // latent_factor(self.codec) for side in self.drawn_size))
@@ -183,9 +183,10 @@ class TruePosePipeline(DiffusionPipeline):
             latents = self.scheduler.step(pred, t, latents, **noisy).prev_sample
         # 5. decode, finish
         with autocast(self.device):
-            images = decode(self.codec, latents).float()
+            images = drawn = decode(self.codec, latents).float()
             if self.finisher and finish and out.places is not None:  # without a source there is nothing to finish with
-                images = self.finisher(images, out.places, out.shares, states.photo, states.maps, maps).images.clamp(-1, 1)
+                for finisher in filter(None, (self.finisher, self.head_finisher)):
+                    images = finisher.finish(images, drawn, out.places, out.shares, states.photo, states.regions, joints)
         if images.shape[-2:] != self.image_size: images = enlarged(images, self.image_size)
         return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
 

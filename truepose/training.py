@@ -7,10 +7,11 @@ __all__ = ['ATTENTION', 'step_generator', 'learning_rate', 'checkpoints', 'save_
            'read_history', 'stop_flag', 'make_optimizer', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint',
            'encode_people', 'cached_people', 'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData',
            'correspondence_loss', 'person_share', 'TransferObjective', 'choose_learnt', 'add_lora', 'merge_lora',
-           'pipeline_from_checkpoint', 'errors_by_timestep', 'preview']
+           'pipeline_from_checkpoint', 'errors_by_timestep', 'draw', 'preview']
 
 # %% ../nbs/30_training.ipynb #f80e4bb2
 import contextlib
+import copy
 import csv
 import hashlib
 import json
@@ -666,21 +667,32 @@ def errors_by_timestep(model, scheduler,
 
 # %% ../nbs/30_training.ipynb #ceeb4e28
 @torch.no_grad()
+def draw(model, scheduler,
+         batch: dict,  # from `TransferData.rows`
+         steps: int,
+         generator: torch.Generator,
+        ) -> tuple:  # latents [b, c, h, w], a `TruePoseOutput` of each step
+    "Samples of the targets of a batch, without guidance."
+    scheduler, targets, device = copy.deepcopy(scheduler), len(batch["target_latents"]) // len(batch["source_latents"]), batch["target_latents"].device
+    scheduler.set_timesteps(steps, device=device)
+    states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"], picture=batch["source_images"]).repeat(targets)
+    features = model.encode_pose(pose_map(batch["target_keypoints"], batch["target_regions"].shape[-2:]))
+    latents, outputs = torch.randn(batch["target_latents"].shape, generator=generator).to(device) * scheduler.init_noise_sigma, []
+    for t in scheduler.timesteps:
+        outputs.append(model(scheduler.scale_model_input(latents, t), t.expand(len(latents)), None, states, pose_features=features))
+        latents = scheduler.step(outputs[-1].sample.float(), t, latents).prev_sample
+    return latents, outputs
+
+
+@torch.no_grad()
 def preview(model, codec, scheduler,
-            batch: dict,  # from `TransferData.rows`
+            batch: dict,  # from `TransferData.rows`, a target for each source
             steps: int = 10,
             seed: int = 0,
            ) -> list:  # rows of pictures: source, truth, generated and, if the model looks up, what it saw in its first and its last step
     "Sources, targets and what the model makes of them."
-    latents = torch.randn(batch["target_latents"].shape, generator=torch.Generator().manual_seed(seed)).to(batch["target_latents"].device)
-    states = model.encode_source(batch["source_latents"], one_hot(batch["source_regions"]), batch["embeddings"], batch["present"], picture=batch["source_images"])
-    maps = pose_map(batch["target_keypoints"], batch["target_regions"].shape[-2:])
-    scheduler.set_timesteps(steps, device=latents.device)
-    latents = latents * scheduler.init_noise_sigma
-    seen = []
-    for t in scheduler.timesteps:
-        out = model(scheduler.scale_model_input(latents, t), t.expand(len(latents)), maps, states)
-        if out.picture is not None: seen.append(out.picture.cpu())
-        latents = scheduler.step(out.sample.float(), t, latents).prev_sample
+    latents, outputs = draw(model, scheduler, batch, steps, torch.Generator().manual_seed(seed))
+    seen = [out.picture.cpu() for out in outputs if out.picture is not None]
     columns = [decode(codec, part).float().cpu() for part in (batch["source_latents"], batch["target_latents"], latents)] + seen[:1] + seen[1:][-1:]
     return [list(row) for row in zip(*columns)]
+
