@@ -82,8 +82,23 @@ def folded(body: torch.Tensor,  # [b, 3, ...] metres
     return torch.stack([x.abs(), .05 * (x / .03).tanh(), .3 * y, z], 1)
 
 
-@torch.autocast("cpu", enabled=False)
-@torch.autocast("cuda", enabled=False)  # in bf16 a body is 64 places high
+def _neighbours(x: torch.Tensor, beyond: float = 0.0) -> torch.Tensor:  # [b, c, h, w] -> [b, c, 25, h * w]
+    "Each cell's 5 x 5 neighbours, row by row; `beyond` is what lies outside."
+    return F.unfold(F.pad(x.float(), (2, 2, 2, 2), value=beyond), 5).unflatten(1, (x.shape[1], 25))
+
+
+def _offsets(device=None) -> torch.Tensor:  # [2, 25] rows, columns
+    "How far the neighbours are away."
+    steps = torch.arange(-2., 3, device=device)
+    return torch.stack(torch.meshgrid(steps, steps, indexing="ij")).flatten(1)
+
+
+def _in_float32(function):
+    "Not under autocast: in bf16 a body would be 64 places high."
+    return torch.autocast("cuda", enabled=False)(torch.autocast("cpu", enabled=False)(function))
+
+
+@_in_float32
 def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each target cell
                 wanted_regions: torch.Tensor,  # [b, 13, h, w] probabilities
                 shown: torch.Tensor,  # [b, 3, H, W] place on the body of each source cell
@@ -97,8 +112,8 @@ def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each 
     likeness = 2 * q.mT @ k.flatten(2) - k.flatten(2).square().sum(1)[:, None] + other_region ** 2 * (probable.mT @ share)  # minus the squared distance, but for what all source cells share
     likeness = likeness - 100 * (share.sum(1) < .5)[:, None]  # cells that are not to be read
     best = likeness.argmax(2)  # [b, n]
-    around = F.unfold(F.pad(shown, (2, 2, 2, 2), value=1e3), 5).unflatten(1, (3, 25)).gather(3, best[:, None, None].expand(-1, 3, 25, -1))  # [b, 3, 25, n]
-    readable = F.unfold(F.pad(shown_regions.sum(1, keepdim=True), (2, 2, 2, 2)), 5).gather(2, best[:, None].expand(-1, 25, -1))
+    def around_best(x, beyond): return _neighbours(x, beyond).gather(3, best[:, None, None].expand(-1, x.shape[1], 25, -1))  # [b, c, 25, n]
+    around, readable = around_best(shown, 1e3), around_best(shown_regions.sum(1, keepdim=True), 0)[:, 0]
     side = around[:, :1, 12:13].sign()  # of the body that is read: there the fold is a mirror
     around = around * torch.cat([side, torch.full_like(side, .3), torch.ones_like(side)], 1)
     target = torch.stack([wanted[:, 0].abs(), .3 * wanted[:, 1], wanted[:, 2]], 1).flatten(2)
@@ -106,8 +121,7 @@ def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each 
     spread = steps.square().sum(1).amin(1).clamp(1e-5, 1e-3)  # of a step to a neighbour, squared metres
     weight = torch.exp(-(around - target[:, :, None]).square().sum(1) / (2 * spread[:, None])) * readable + 1e-6 * readable
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
-    y, x = best // W, best % W
-    offset = torch.stack(torch.meshgrid(torch.arange(-2., 3), torch.arange(-2., 3), indexing="ij")).flatten(1).to(k)  # rows, columns
+    y, x, offset = best // W, best % W, _offsets(k.device)
     # a straight line from places to offsets: exact for flat cloth, at its edges too
     mean, middle = torch.einsum("bkn,bckn->bcn", weight, around), torch.einsum("bkn,ok->bon", weight, offset)
     away, off = around - mean[:, :, None], offset[None, :, :, None] - middle[:, :, None]
@@ -118,8 +132,7 @@ def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each 
     return torch.stack([(x + shift[:, 1] + .5) / W * 2 - 1, (y + shift[:, 0] + .5) / H * 2 - 1], 1).unflatten(2, size)
 
 
-@torch.autocast("cpu", enabled=False)
-@torch.autocast("cuda", enabled=False)
+@_in_float32
 def smoothed(places: torch.Tensor,  # [b, 2, h, w] from `found_again`
              wanted: torch.Tensor,  # [b, 3, h, w] metres, place on the body of each target cell
              gap: torch.Tensor,  # [b, 1, h, w] metres from what was found
@@ -127,15 +140,12 @@ def smoothed(places: torch.Tensor,  # [b, 2, h, w] from `found_again`
              sure: float = .03,  # metres: a larger gap counts less
             ) -> torch.Tensor:  # [b, 2, h, w]
     "Places that fit together: a plane through those of 5 x 5 cells (least squares), of which the near ones and the sure ones count."
-    size = places.shape[-2:]
-    def around(x): return F.unfold(F.pad(x.float(), (2, 2, 2, 2)), 5).unflatten(1, (x.shape[1], 25))  # [b, c, 25, n]
-    steps = torch.arange(-2., 3, device=places.device)
-    offset = torch.stack(torch.meshgrid(steps, steps, indexing="ij")).flatten(1)
-    weight = around(1 / (1 + (gap / sure) ** 2))[:, 0] * (-offset.square().sum(0) / 5).exp()[:, None]
-    weight = weight * (-(around(wanted) - wanted.flatten(2)[:, :, None]).square().sum(1) / (2 * near ** 2)).exp()
+    size, offset = places.shape[-2:], _offsets(places.device)
+    weight = _neighbours(1 / (1 + (gap / sure) ** 2))[:, 0] * (-offset.square().sum(0) / 5).exp()[:, None]
+    weight = weight * (-(_neighbours(wanted) - wanted.flatten(2)[:, :, None]).square().sum(1) / (2 * near ** 2)).exp()
     plane = torch.cat([torch.ones_like(offset[:1]), offset])  # [3, 25]
     moments = torch.einsum("bkn,ik,jk->bnij", weight, plane, plane) + torch.diag(places.new_tensor([1e-6, .05, .05]))
-    return torch.linalg.solve(moments, torch.einsum("bkn,ik,bckn->bnic", weight, plane, around(places)))[:, :, 0].mT.unflatten(2, size)
+    return torch.linalg.solve(moments, torch.einsum("bkn,ik,bckn->bnic", weight, plane, _neighbours(places)))[:, :, 0].mT.unflatten(2, size)
 
 
 def filled_in(places: torch.Tensor,  # [b, 2, h, w] of cells
@@ -287,10 +297,10 @@ class Finisher(ModelMixin, ConfigMixin):
         kept = in_regions(GROUPS[self.config.reads], maps.device)[:, None, None]
         found = found_again(said.body, F.avg_pool2d(regions, fine), said.source_body, F.avg_pool2d(maps * kept, fine))
         gap = (folded(read(said.source_body, found)) - folded(said.body)).norm(dim=1, keepdim=True)
-        at = filled_in(smoothed(found, said.body, gap), full)
+        found = smoothed(found, said.body, gap)
         wanted = (regions * (kept & regions_shown(maps)[..., None, None])).sum(1, keepdim=True)
         share = wanted * enlarged(said.visible.sigmoid(), full)
-        return Finished(images=painted + share * (read(spread_out(photo, (maps * kept).sum(1, keepdim=True)), at) - painted), painted=painted, regions=regions, places=found, read=share)
+        return Finished(images=painted + share * (read(spread_out(photo, (maps * kept).sum(1, keepdim=True)), filled_in(found, full)) - painted), painted=painted, regions=regions, places=found, read=share)
 
     def finish(self, picture: torch.Tensor,  # [b, 3, H, W] made so far; a finisher of the whole picture takes no notice of it
                drawn, places, shares, photo, regions, keypoints,  # as for `views`

@@ -108,7 +108,8 @@ class Drawings:
         def cells(regions, surface, window):
             "Whether they are to be read, [b, 1, *grid], and where on the body, [b, 4, *grid]: metres, and whether that is known."
             labels, places = cut(torch.cat([regions[:, None], surface], 1), window, grid, "nearest").split([1, 3], 1)
-            places = torch.from_numpy(surface_places(places.movedim(1, -1).numpy())).movedim(-1, 1) * torch.where(mirrored > 0, -1, 1).view(-1, 1, 1, 1) ** torch.tensor([1, 0, 0]).view(3, 1, 1)
+            places = torch.from_numpy(surface_places(places.movedim(1, -1).numpy())).movedim(-1, 1)
+            places[:, 0] *= 1 - 2 * mirrored.view(-1, 1, 1)  # x is the other side's
             return in_regions(GROUPS[config.reads])[labels.long()].float(), torch.cat([places.nan_to_num(), ~places.isnan().any(1, keepdim=True)], 1)
         (wanted, body), (shown, source_body) = cells(regions, surface, at), cells(source_regions, source_surface, source_at)
         visible = torch.cat([shown_again(body, source_body, shown) if config.window else torch.ones_like(wanted), wanted * body[:, 3:]], 1)
