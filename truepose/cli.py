@@ -176,7 +176,7 @@ def choose_parser(weights: Path | None):  # folder; None: ours
 def parse(picture: Annotated[Path, typer.Argument(help="picture of a person")],
           out: Annotated[Path, typer.Option(help="PNG to write: CIHP label ids")],
           weights: Annotated[Path | None, typer.Option(help="folder of a SegFormer checkpoint, or of a parser that e06_parser trained")] = None,
-          pose: Annotated[Path | None, typer.Option(help="pose JSON to draw on the overlay")] = None,
+          pose: Annotated[Path | None, typer.Option(help="its pose JSON: our parser then knows left from right; drawn on the overlay")] = None,
           overlay: Annotated[Path | None, typer.Option(help="PNG to write: regions (and pose) on the picture, to look at")] = None):
     "Name the region of each pixel of a picture: hair, face, shirt."
     for field, path in (("--out", out), ("--overlay", overlay)): check_ending(field, path, ".png")
@@ -189,7 +189,7 @@ def parse(picture: Annotated[Path, typer.Argument(help="picture of a person")],
     image = open_photo(picture)
     keypoints, size = (np.zeros((18, 3)), image.shape[:2]) if pose is None else load_keypoints(pose)
     if size != image.shape[:2]: raise InputError(f"{pose}: image_size {size}, but {picture} has {image.shape[:2]} (height, width); give the pose of the same picture")
-    labels = choose_parser(weights)(image)
+    labels = choose_parser(weights)(image, keypoints)
     coloured = Image.fromarray(labels)
     coloured.putpalette(PARSING_COLOURS.tobytes())
     write_png(out, coloured)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'whole', 'head_windows', 'in_regions', 'group_windows', 'cut', 'paste', 'folded', 'found_again', 'smoothed',
-           'filled_in', 'spread_out', 'layer_of_region', 'regions_shown', 'Guess', 'Finished', 'Finisher']
+           'read_cells', 'spread_out', 'layer_of_region', 'regions_shown', 'apart', 'Guess', 'Finished', 'Finisher']
 
 # %% ../nbs/27_finisher.ipynb #a1aacd8a
 from dataclasses import dataclass
+from itertools import product
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DModel
 from diffusers.configuration_utils import register_to_config
@@ -107,11 +108,12 @@ def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each 
                ) -> torch.Tensor:  # [b, 2, h, w] x, y in [-1, 1] in the source
     "Where the source shows the places that are wanted."
     (b, _, H, W), size = shown.shape, wanted.shape[-2:]
-    k, q = folded(shown), folded(wanted).flatten(2)
-    probable, share = wanted_regions.flatten(2), shown_regions.flatten(2)
-    likeness = 2 * q.mT @ k.flatten(2) - k.flatten(2).square().sum(1)[:, None] + other_region ** 2 * (probable.mT @ share)  # minus the squared distance, but for what all source cells share
-    likeness = likeness - 100 * (share.sum(1) < .5)[:, None]  # cells that are not to be read
-    best = likeness.argmax(2)  # [b, n]
+    k, q, share = folded(shown).flatten(2), folded(wanted).flatten(2), shown_regions.flatten(2)
+    unread = 100. * (share.sum(1, keepdim=True) < .5)
+    # minus the squared distance, but for what all source cells share, as one matrix product; a few targets at a time, since the matrix of all would not fit into any cache
+    keys = torch.cat([k, share, k.square().sum(1, keepdim=True) + unread], 1)
+    queries = torch.cat([2 * q, other_region ** 2 * wanted_regions.flatten(2), -torch.ones_like(q[:, :1])], 1).mT
+    best = torch.cat([(part @ keys).argmax(2) for part in queries.split(256, 1)], 1)  # [b, n]
     def around_best(x, beyond): return _neighbours(x, beyond).gather(3, best[:, None, None].expand(-1, x.shape[1], 25, -1))  # [b, c, 25, n]
     around, readable = around_best(shown, 1e3), around_best(shown_regions.sum(1, keepdim=True), 0)[:, 0]
     side = around[:, :1, 12:13].sign()  # of the body that is read: there the fold is a mirror
@@ -121,13 +123,13 @@ def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each 
     spread = steps.square().sum(1).amin(1).clamp(1e-5, 1e-3)  # of a step to a neighbour, squared metres
     weight = torch.exp(-(around - target[:, :, None]).square().sum(1) / (2 * spread[:, None])) * readable + 1e-6 * readable
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
-    y, x, offset = best // W, best % W, _offsets(k.device)
+    y, x, offset = best // W, best % W, _offsets(shown.device)
     # a straight line from places to offsets: exact for flat cloth, at its edges too
     mean, middle = torch.einsum("bkn,bckn->bcn", weight, around), torch.einsum("bkn,ok->bon", weight, offset)
     away, off = around - mean[:, :, None], offset[None, :, :, None] - middle[:, :, None]
     spreads, joint = torch.einsum("bkn,bckn,bdkn->bncd", weight, away, away), torch.einsum("bkn,bckn,bokn->bnco", weight, away, off)
     ridge = 1e-7 + .02 * spreads.diagonal(dim1=2, dim2=3).mean(2)
-    slope = torch.linalg.solve(spreads + ridge[..., None, None] * torch.eye(3, device=k.device), joint)
+    slope = torch.linalg.solve(spreads + ridge[..., None, None] * torch.eye(3, device=shown.device), joint)
     shift = middle + torch.einsum("bcn,bnco->bon", target - mean, slope).clamp(-1, 1)
     return torch.stack([(x + shift[:, 1] + .5) / W * 2 - 1, (y + shift[:, 0] + .5) / H * 2 - 1], 1).unflatten(2, size)
 
@@ -148,23 +150,32 @@ def smoothed(places: torch.Tensor,  # [b, 2, h, w] from `found_again`
     return torch.linalg.solve(moments, torch.einsum("bkn,ik,bckn->bnic", weight, plane, _neighbours(places)))[:, :, 0].mT.unflatten(2, size)
 
 
-def filled_in(places: torch.Tensor,  # [b, 2, h, w] of cells
-              size: tuple,  # (H, W)
-              jump: float = 2.0,  # cells: neighbours that are farther apart are two different things
-             ) -> torch.Tensor:  # [b, 2, H, W] of pixels
-    "Places between cells: bilinear where neighbours agree; beside a jump each cell goes on straight."
-    (h, w), cell = places.shape[-2:], places.new_tensor([2 / places.shape[-1], 2 / places.shape[-2]]).view(1, 2, 1, 1)
+def read_cells(picture: torch.Tensor,  # [b, c, H, W]
+               places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1], of cells
+               jump: float = 2.0,  # cells: neighbours that are farther apart are two different things
+              ) -> torch.Tensor:  # float32 [b, c, H, W]
+    "The picture at places between cells: bilinear where neighbours agree; beside a jump each cell goes on straight, and one fades into the other."
+    (h, w), size = places.shape[-2:], tuple(picture.shape[-2:])
+    cell = places.new_tensor([2 / w, 2 / h]).view(1, 2, 1, 1)
     def slope(axis):
         ahead = places.diff(dim=axis)
         ahead = ahead * (ahead.abs() < jump * cell).all(1, keepdim=True)
         first, last = torch.zeros_like(places.narrow(axis, 0, 1)), ahead
         before, after = torch.cat([first, last], axis), torch.cat([last, first], axis)
         return torch.where(before == 0, after, torch.where(after == 0, before, (before + after) / 2))
-    def near(x): return F.interpolate(x, size, mode="nearest-exact")
-    smooth = enlarged(places, size)
-    dy, dx = (((torch.arange(n, device=places.device) + .5) / n * m) % 1 - .5 for n, m in zip(size, (h, w)))
-    straight = near(places) + near(slope(3)) * dx + near(slope(2)) * dy[:, None]
-    return torch.where(((smooth - straight).abs() < cell / 2).all(1, keepdim=True), smooth, straight)
+    known = torch.cat([places, slope(3), slope(2)], 1)
+    rows, columns = ((torch.arange(n, device=places.device) + .5) / n * m - .5 for n, m in zip(size, (h, w)))  # of pixels, in cells
+    def near(at, step, last):
+        "The cell before or after each pixel, how far it is, and how much it counts."
+        index = at.floor() + step
+        return index.clamp(0, last).long(), at - index.clamp(0, last), 1 - (at - index).abs()
+    smooth, mixed, agree = enlarged(places, size), 0, True
+    for (y, dy, above), (x, dx, beside) in product(*([near(at, step, last) for step in (0, 1)] for at, last in ((rows, h - 1), (columns, w - 1)))):
+        place, across, along = known[:, :, y[:, None], x].split(2, 1)
+        straight = place + across * dx + along * dy[:, None]
+        mixed = mixed + above[:, None] * beside * read(picture, straight)
+        agree = agree & ((straight - smooth).abs() < cell / 2).all(1, keepdim=True)
+    return torch.where(agree, read(picture, smooth), mixed)
 
 # %% ../nbs/27_finisher.ipynb #7f79786b
 def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
@@ -172,7 +183,8 @@ def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
                edge: int = 1,  # pixels inside of the mask that are left out
               ) -> torch.Tensor:  # float32 [b, 3, H, W]
     "The picture inside of the mask, outside of it what is near inside; the whole picture if the mask has no inside."
-    inner = -F.max_pool2d(-mask.float(), 1 + 2 * edge, 1, edge)
+    inner = mask.float()
+    for kernel, pad in (((1 + 2 * edge, 1), (edge, 0)), ((1, 1 + 2 * edge), (0, edge))): inner = -F.max_pool2d(-inner, kernel, 1, pad)
     inner = torch.where(inner.amax((2, 3), keepdim=True) > 0, inner, 1)
     known = [torch.cat([picture.float() * inner, inner], 1)]
     while min(known[-1].shape[-2:]) > 1: known.append(F.avg_pool2d(known[-1], 2, ceil_mode=True))
@@ -196,6 +208,12 @@ def regions_shown(maps: torch.Tensor,  # [b, 13, H, W] one-hot
                  ) -> torch.Tensor:  # bool [b, 13]
     "Which regions a picture shows."
     return maps.mean((2, 3)) >= smallest
+
+
+def apart(body: torch.Tensor, other: torch.Tensor,  # [b, 3, ...] metres
+         ) -> torch.Tensor:  # [b, 1, ...]
+    "Metres between places of a head or of its mirror image: heads are symmetric."
+    return torch.cat([body[:, :1].abs() - other[:, :1].abs(), body[:, 1:] - other[:, 1:]], 1).norm(dim=1, keepdim=True)
 
 
 @dataclass
@@ -299,8 +317,10 @@ class Finisher(ModelMixin, ConfigMixin):
         gap = (folded(read(said.source_body, found)) - folded(said.body)).norm(dim=1, keepdim=True)
         found = smoothed(found, said.body, gap)
         wanted = (regions * (kept & regions_shown(maps)[..., None, None])).sum(1, keepdim=True)
-        share = wanted * enlarged(said.visible.sigmoid(), full)
-        return Finished(images=painted + share * (read(spread_out(photo, (maps * kept).sum(1, keepdim=True)), filled_in(found, full)) - painted), painted=painted, regions=regions, places=found, read=share)
+        shown = said.visible.sigmoid()
+        if self.config.window: shown = shown * ((.04 - apart(read(said.source_body, found), said.body)) / .01).sigmoid()
+        share = wanted * enlarged(shown, full)
+        return Finished(images=painted + share * (read_cells(spread_out(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, regions=regions, places=found, read=share)
 
     def finish(self, picture: torch.Tensor,  # [b, 3, H, W] made so far; a finisher of the whole picture takes no notice of it
                drawn, places, shares, photo, regions, keypoints,  # as for `views`
