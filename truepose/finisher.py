@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'whole', 'head_windows', 'in_regions', 'group_windows', 'cut', 'paste', 'folded', 'found_again', 'smoothed',
-           'read_cells', 'spread_out', 'layer_of_region', 'regions_shown', 'apart', 'Guess', 'Finished', 'Finisher']
+           'read_cells', 'spread_out', 'mirrored_out', 'layer_of_region', 'regions_shown', 'apart', 'Guess', 'Finished',
+           'Finisher']
 
 # %% ../nbs/27_finisher.ipynb #a1aacd8a
 from dataclasses import dataclass
 from itertools import product
+import numpy as np
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
+from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 from .hpfa import STREAMS, enlarged, read, token_centres
 from .parsing import GROUPS, REGIONS, boxes, one_hot
@@ -104,6 +107,7 @@ def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each 
                 wanted_regions: torch.Tensor,  # [b, 13, h, w] probabilities
                 shown: torch.Tensor,  # [b, 3, H, W] place on the body of each source cell
                 shown_regions: torch.Tensor,  # [b, 13, H, W] shares; of regions that are not to be read: 0
+                reach: float = 1.0,  # cells: how far the straight line goes beyond what is shown
                 other_region: float = 2.0,  # metres that a wholly other region counts for: more than a body is high
                ) -> torch.Tensor:  # [b, 2, h, w] x, y in [-1, 1] in the source
     "Where the source shows the places that are wanted."
@@ -130,7 +134,7 @@ def found_again(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each 
     spreads, joint = torch.einsum("bkn,bckn,bdkn->bncd", weight, away, away), torch.einsum("bkn,bckn,bokn->bnco", weight, away, off)
     ridge = 1e-7 + .02 * spreads.diagonal(dim1=2, dim2=3).mean(2)
     slope = torch.linalg.solve(spreads + ridge[..., None, None] * torch.eye(3, device=shown.device), joint)
-    shift = middle + torch.einsum("bcn,bnco->bon", target - mean, slope).clamp(-1, 1)
+    shift = middle + torch.einsum("bcn,bnco->bon", target - mean, slope).clamp(-reach, reach)
     return torch.stack([(x + shift[:, 1] + .5) / W * 2 - 1, (y + shift[:, 0] + .5) / H * 2 - 1], 1).unflatten(2, size)
 
 
@@ -178,14 +182,19 @@ def read_cells(picture: torch.Tensor,  # [b, c, H, W]
     return torch.where(agree, read(picture, smooth), mixed)
 
 # %% ../nbs/27_finisher.ipynb #7f79786b
+def _inside(mask, edge):
+    "The mask without its outermost pixels; everything if nothing is left."
+    inner = mask.float()
+    for kernel, pad in (((1 + 2 * edge, 1), (edge, 0)), ((1, 1 + 2 * edge), (0, edge))): inner = -F.max_pool2d(-inner, kernel, 1, pad)
+    return torch.where(inner.amax((2, 3), keepdim=True) > 0, inner, 1)
+
+
 def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
                mask: torch.Tensor,  # [b, 1, H, W] in {0, 1}
                edge: int = 1,  # pixels inside of the mask that are left out
               ) -> torch.Tensor:  # float32 [b, 3, H, W]
     "The picture inside of the mask, outside of it what is near inside; the whole picture if the mask has no inside."
-    inner = mask.float()
-    for kernel, pad in (((1 + 2 * edge, 1), (edge, 0)), ((1, 1 + 2 * edge), (0, edge))): inner = -F.max_pool2d(-inner, kernel, 1, pad)
-    inner = torch.where(inner.amax((2, 3), keepdim=True) > 0, inner, 1)
+    inner = _inside(mask, edge)
     known = [torch.cat([picture.float() * inner, inner], 1)]
     while min(known[-1].shape[-2:]) > 1: known.append(F.avg_pool2d(known[-1], 2, ceil_mode=True))
     filled = known[-1][:, :-1] / known[-1][:, -1:].clamp(min=1e-6)
@@ -193,6 +202,22 @@ def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
         share = level[:, -1:]
         filled = torch.where(share > 0, level[:, :-1] / share.clamp(min=1e-6), enlarged(filled, tuple(level.shape[-2:])))
     return filled
+
+
+def mirrored_out(picture: torch.Tensor,  # [b, 3, H, W]
+                 mask: torch.Tensor,  # [b, 1, H, W] in {0, 1}
+                 edge: int = 1,  # pixels inside of the mask that are left out
+                ) -> torch.Tensor:  # float32 [b, 3, H, W]
+    "The picture inside of the mask, outside of it its mirror image at the edge that is nearest; beyond that, the edge's colour."
+    height, width = picture.shape[-2:]
+    index = np.empty((len(picture), height * width), np.int64)
+    for k, inside in enumerate(_inside(mask, edge)[:, 0].cpu().numpy() > 0):
+        nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+        y, x = (2 * nearest - np.indices(inside.shape)).clip(0, [[[height - 1]], [[width - 1]]])
+        y, x = np.where(inside[y, x], (y, x), nearest)
+        index[k] = (y * width + x).ravel()
+    index = torch.from_numpy(index).to(picture.device)[:, None].expand(-1, picture.shape[1], -1)
+    return picture.float().flatten(2).gather(2, index).unflatten(2, (height, width))
 
 # %% ../nbs/27_finisher.ipynb #7837098a
 LAYERS = {"backdrop": ("background",), "hair": ("hair",), "skin": ("face", "torso", "left_arm", "right_arm", "left_leg", "right_leg"), "tops": ("upper", "dress", "coat"), "bottoms": ("lower",), "shoes": ("shoes",)}
@@ -313,14 +338,15 @@ class Finisher(ModelMixin, ConfigMixin):
         by_layer = torch.zeros_like(layers[:, :, 0]).index_add(1, layer_of_region().to(maps.device), regions)
         painted = (by_layer[:, :, None] * layers).sum(1)
         kept = in_regions(GROUPS[self.config.reads], maps.device)[:, None, None]
-        found = found_again(said.body, F.avg_pool2d(regions, fine), said.source_body, F.avg_pool2d(maps * kept, fine))
+        reach, gone_on = (1, spread_out) if self.config.window else (4, mirrored_out)  # cloth is a pattern, which goes on; a head is not
+        found = found_again(said.body, F.avg_pool2d(regions, fine), said.source_body, F.avg_pool2d(maps * kept, fine), reach)
         gap = (folded(read(said.source_body, found)) - folded(said.body)).norm(dim=1, keepdim=True)
         found = smoothed(found, said.body, gap)
         wanted = (regions * (kept & regions_shown(maps)[..., None, None])).sum(1, keepdim=True)
         shown = said.visible.sigmoid()
         if self.config.window: shown = shown * ((.04 - apart(read(said.source_body, found), said.body)) / .01).sigmoid()
         share = wanted * enlarged(shown, full)
-        return Finished(images=painted + share * (read_cells(spread_out(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, regions=regions, places=found, read=share)
+        return Finished(images=painted + share * (read_cells(gone_on(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, regions=regions, places=found, read=share)
 
     def finish(self, picture: torch.Tensor,  # [b, 3, H, W] made so far; a finisher of the whole picture takes no notice of it
                drawn, places, shares, photo, regions, keypoints,  # as for `views`
