@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'whole', 'head_windows', 'in_regions', 'group_windows', 'cut', 'paste', 'folded', 'found_again', 'smoothed',
-           'read_cells', 'spread_out', 'mirrored_out', 'layer_of_region', 'regions_shown', 'apart', 'Guess', 'Finished',
-           'Finisher']
+           'read_cells', 'spread_out', 'mirrored_out', 'layer_of_region', 'in_layers', 'tones', 'regions_shown',
+           'apart', 'Guess', 'Finished', 'Finisher']
 
 # %% ../nbs/27_finisher.ipynb #a1aacd8a
 from dataclasses import dataclass
@@ -228,6 +228,20 @@ def layer_of_region() -> torch.Tensor:  # long [13]
     return torch.tensor([next(i for i, names in enumerate(LAYERS.values()) if region in names) for region in REGIONS])
 
 
+def in_layers(shares: torch.Tensor,  # [b, 13, ...] of regions
+             ) -> torch.Tensor:  # [b, 6, ...]
+    "Shares of layers."
+    return torch.zeros_like(shares[:, :len(LAYERS)]).index_add(1, layer_of_region().to(shares.device), shares)
+
+
+def tones(picture: torch.Tensor,  # [b, 3, h, w] in [-1, 1]
+          shares: torch.Tensor,  # [b, 13, h, w] of regions
+         ) -> torch.Tensor:  # [b, 6, 3]
+    "The mean colour of each layer; pixels that are half something else hardly count."
+    share = in_layers(shares)[:, :, None] ** 8
+    return (picture[:, None] * share).sum((3, 4)) / share.sum((3, 4)).clamp(min=1e-6)
+
+
 def regions_shown(maps: torch.Tensor,  # [b, 13, H, W] one-hot
                   smallest: float = .002,  # share of the picture that a region needs
                  ) -> torch.Tensor:  # bool [b, 13]
@@ -274,8 +288,8 @@ class Finisher(ModelMixin, ConfigMixin):
                  norm_groups: int = 16):
         super().__init__()
         streams, pixels = len(STREAMS[source]), 3 * cell ** 2
-        self.source_unet = _unet(pixels + len(REGIONS), 3, source_widths, norm_groups)  # photo, parsing map
-        seen = pixels + 21 + len(REGIONS) + streams * (1 + pixels + 1 + 3)  # drawing, pose map, what the source shows; of each stream its share, its reading, whether that is inside, and where on the body
+        self.source_unet = _unet(pixels + len(REGIONS) + 21, 3, source_widths, norm_groups)  # photo, parsing map, pose map
+        seen = pixels + 21 + len(REGIONS) + streams * (1 + pixels + 1 + 3) + 3 * len(LAYERS)  # drawing, pose map, what the source shows; of each stream its share, its reading, whether that is inside, and where on the body; the source's colours
         self.unet = _unet(seen, 4 + (len(REGIONS) + 3 * len(LAYERS)) * cell ** 2, widths, norm_groups)
 
     def windows(self, keypoints: torch.Tensor,  # [b, 18, 3] of the target, in pixels of the drawing
@@ -293,6 +307,7 @@ class Finisher(ModelMixin, ConfigMixin):
               photo: torch.Tensor,  # [b, 3, H, W] in [-1, 1] the source
               regions: torch.Tensor,  # long [b, H, W] parsing map of the source
               keypoints: torch.Tensor,  # [b, 18, 3] of the target, in pixels of the drawing
+              source_keypoints: torch.Tensor,  # [b, 18, 3] of the source, in pixels of the drawing; zeros where they are not known
               at: torch.Tensor, source_at: torch.Tensor,  # [b, 4] windows
              ) -> dict:  # the arguments of `guess`
         "All that is known of a pair, through windows."
@@ -300,10 +315,10 @@ class Finisher(ModelMixin, ConfigMixin):
         size = (self.config.window,) * 2 if self.config.window else (h, w)
         grid, full = (size[0] // cell, size[1] // cell), (size[0] * scale, size[1] * scale)
         half, half_window = (drawn.new_tensor([side[1], side[0]]) / 2 for side in ((h, w), size))
-        joints = ((keypoints[..., :2] / half - 1 - at[:, None, :2]) / at[:, None, 2:] + 1) * half_window
+        def skeleton(keypoints, window): return pose_map(torch.cat([((keypoints[..., :2] / half - 1 - window[:, None, :2]) / window[:, None, 2:] + 1) * half_window, keypoints[..., 2:]], -1), size)
         streams = cut(places.flatten(1, 2), at, grid).unflatten(1, (-1, 2))
         return dict(drawn=cut(drawn, at, size), places=(streams - source_at[:, None, :2, None, None]) / source_at[:, None, 2:, None, None], shares=cut(shares, at, grid), photo=cut(photo, source_at, full),
-                    maps=one_hot(cut(regions[:, None], source_at, full, "nearest")[:, 0].long()), pose_map=pose_map(torch.cat([joints, keypoints[..., 2:]], -1), size))
+                    maps=one_hot(cut(regions[:, None], source_at, full, "nearest")[:, 0].long()), pose_map=skeleton(keypoints, at), source_pose_map=skeleton(source_keypoints, source_at))
 
     def guess(self, drawn: torch.Tensor,  # [b, 3, h, w]
               places: torch.Tensor,  # [b, streams, 2, *grid]
@@ -311,32 +326,33 @@ class Finisher(ModelMixin, ConfigMixin):
               photo: torch.Tensor,  # [b, 3, H, W]
               maps: torch.Tensor,  # [b, 13, H, W]
               pose_map: torch.Tensor,  # [b, 21, h, w]
+              source_pose_map: torch.Tensor,  # [b, 21, h, w]
              ) -> Guess:
         "What the networks say to what they see."
         (b, s, *grid), cell, scale, fine = shares.shape, self.config.cell, self.config.scale, self.config.cell * self.config.scale
         small, region_shares, t = F.avg_pool2d(photo.float(), scale), F.avg_pool2d(maps.float(), fine), torch.zeros(b, device=drawn.device)
-        source_body = self.source_unet(torch.cat([F.pixel_unshuffle(small, cell), region_shares], 1).to(self.dtype), t).sample.float()
+        source_body = self.source_unet(torch.cat([F.pixel_unshuffle(small, cell), region_shares, F.avg_pool2d(source_pose_map, cell)], 1).to(self.dtype), t).sample.float()
+        shown, colours = in_layers(regions_shown(maps.float()).float()) > 0, tones(small, F.avg_pool2d(maps.float(), scale))  # [b, 6], [b, 6, 3]
         seen = [F.pixel_unshuffle(drawn.float(), cell), F.avg_pool2d(pose_map, cell), regions_shown(maps.float()).float()[:, :, None, None].expand(-1, -1, *grid), shares.float()]
         for g, names in enumerate(STREAMS[self.config.source].values()):
             inside = region_shares[:, in_regions(names, maps.device)].sum(1, keepdim=True)
             seen += [F.pixel_unshuffle(read(small, enlarged(places[:, g], drawn.shape[-2:])), cell), read(torch.cat([inside, source_body], 1), places[:, g])]
+        seen.append((colours * shown[..., None]).flatten(1)[..., None, None].expand(-1, -1, *grid))
         made = self.unet(torch.cat(seen, 1).to(self.dtype), t).sample.float()
         body, visible, regions, layers = made.split([3, 1, len(REGIONS) * cell ** 2, 3 * len(LAYERS) * cell ** 2], 1)
         regions = F.pixel_shuffle(regions, cell)
-        own = F.one_hot(layer_of_region().to(drawn.device)[regions.argmax(1)], len(LAYERS)).movedim(-1, 1).float()
-        base = torch.stack([spread_out(drawn, own[:, i:i + 1], edge=2 if i else 5) for i in range(len(LAYERS))], 1)  # drawings of few steps smear far into the backdrop
-        layers = base + F.pixel_shuffle(layers, cell).unflatten(1, (-1, 3))
+        base = torch.where(shown[..., None], colours, tones(drawn.float(), regions.detach().softmax(1)))
+        layers = base[..., None, None] + F.pixel_shuffle(layers, cell).unflatten(1, (-1, 3))
         return Guess(regions=regions, layers=layers, body=body, source_body=source_body, visible=visible)
 
-    def forward(self, drawn, places, shares, photo, maps, pose_map,  # as for `guess`
+    def forward(self, drawn, places, shares, photo, maps, pose_map, source_pose_map,  # as for `guess`
                 sharpness: float = 3.0,  # of the edges between regions
                ) -> Finished:
         "The finished picture of what is seen."
-        said, fine, full = self.guess(drawn, places, shares, photo, maps, pose_map), self.config.cell * self.config.scale, photo.shape[-2:]
+        said, fine, full = self.guess(drawn, places, shares, photo, maps, pose_map, source_pose_map), self.config.cell * self.config.scale, photo.shape[-2:]
         regions, maps = (sharpness * enlarged(said.regions, full)).softmax(1), maps.float()
         layers = enlarged(said.layers.flatten(1, 2), full).unflatten(1, (-1, 3))
-        by_layer = torch.zeros_like(layers[:, :, 0]).index_add(1, layer_of_region().to(maps.device), regions)
-        painted = (by_layer[:, :, None] * layers).sum(1)
+        painted = (in_layers(regions)[:, :, None] * layers).sum(1)
         kept = in_regions(GROUPS[self.config.reads], maps.device)[:, None, None]
         reach, gone_on = (1, spread_out) if self.config.window else (4, mirrored_out)  # cloth is a pattern, which goes on; a head is not
         found = found_again(said.body, F.avg_pool2d(regions, fine), said.source_body, F.avg_pool2d(maps * kept, fine), reach)
@@ -349,11 +365,11 @@ class Finisher(ModelMixin, ConfigMixin):
         return Finished(images=painted + share * (read_cells(gone_on(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, regions=regions, places=found, read=share)
 
     def finish(self, picture: torch.Tensor,  # [b, 3, H, W] made so far; a finisher of the whole picture takes no notice of it
-               drawn, places, shares, photo, regions, keypoints,  # as for `views`
+               drawn, places, shares, photo, regions, keypoints, source_keypoints,  # as for `views`
               ) -> torch.Tensor:  # [b, 3, H, W] in [-1, 1]
         "The picture, finished where this finisher looks."
         at, source_at, known = self.windows(keypoints, regions, drawn.shape[-2:])
-        out = self(**self.views(drawn, places, shares, photo, regions, keypoints, at, source_at))
+        out = self(**self.views(drawn, places, shares, photo, regions, keypoints, source_keypoints, at, source_at))
         if not self.config.window: return out.images.clamp(-1, 1)
         side = out.images.shape[-1]
         edge = (1 - token_centres((side, side), drawn.device).abs().amax(1)).mul(6).clamp(0, 1).unflatten(0, (1, side, side))  # fades in the outermost twelfth
@@ -362,7 +378,7 @@ class Finisher(ModelMixin, ConfigMixin):
 
 
 def _unet(seen, made, widths, norm_groups):
-    unet = UNet2DModel(in_channels=seen, out_channels=made, block_out_channels=tuple(widths), layers_per_block=1, norm_num_groups=norm_groups,
+    unet = UNet2DModel(in_channels=seen, out_channels=made, block_out_channels=tuple(widths), layers_per_block=1, norm_num_groups=norm_groups, time_embedding_dim=1,
                        down_block_types=("DownBlock2D",) * len(widths), up_block_types=("UpBlock2D",) * len(widths))
     torch.nn.init.zeros_(unet.conv_out.weight), torch.nn.init.zeros_(unet.conv_out.bias)
     return unet
