@@ -70,6 +70,7 @@ def test_every_command_explains_itself(command):
     (dict(source="gone.png"), ("gone.png", "no such file")),
     (dict(parsing="gone.png"), ("gone.png", "no such file")),
     (dict(pose="gone.json"), ("gone.json", "no such file")),
+    (dict(source_pose="gone.json"), ("gone.json", "no such file")),
     (dict(out="out.bmp"), ("out.bmp", ".png")),
     (dict(weights="gone"), ("gone",)),
     (dict(label_set="coco"), ("coco", "cihp")),
@@ -102,6 +103,7 @@ def test_generate_refuses_bad_content(inputs):
     refused(*generate(inputs, pose=inputs/"bad.json", **options), words=("bad.json", "18 joints", "17"))
     (inputs/"bad.json").write_text(json.dumps({"image_size": [128, 128], "keypoints": [[1, 1, 2]] * 18}))
     refused(*generate(inputs, pose=inputs/"bad.json", **options), words=("bad.json", "128x128", "128x88"))
+    refused(*generate(inputs, source_pose=inputs/"bad.json", **options), words=("bad.json", "(128, 128)", "(128, 88)", "same picture"))
     assert not (inputs/"out.png").exists()
 
 
@@ -163,7 +165,7 @@ def test_photo_to_generated_picture(photo, tiny, tiny_parser):
     assert result.exit_code == 0 and "%" in result.output, result.output
     for name in ("joints", "regions"):
         with Image.open(photo/f"{name}.png") as picture: assert picture.size == (44, 64) and picture.mode == "RGB"
-    result = call(*generate(photo, weights=tiny, source=source, parsing=photo/"parsing.png", pose=photo/"pose.json", steps=1))
+    result = call(*generate(photo, weights=tiny, source=source, parsing=photo/"parsing.png", pose=photo/"pose.json", source_pose=photo/"pose.json", steps=1))
     assert result.exit_code == 0 and (photo/"out.png").is_file(), result.output
 
 

@@ -56,6 +56,7 @@ class SourceStates:
     picture: torch.Tensor = None  # [m, 3, H, W] source pictures in [-1, 1], for looking up
     photo: torch.Tensor = None  # [m, 3, k H, k W] the same as they came, for a finisher
     regions: torch.Tensor = None  # long [m, k H, k W] their parsing maps, for a finisher
+    keypoints: torch.Tensor = None  # [m, 18, 3] their poses in pixels of H, W, for a finisher; zeros where they are not known
 
     def repeat(self, n: int) -> "SourceStates":  # rows 0, 0, ..., 1, 1, ...: n targets for each source
         "The same sources for n target poses each; nothing is computed again."
@@ -63,7 +64,7 @@ class SourceStates:
         rows = None if self.rows is None else (self.rows[:, None] * n + torch.arange(n, device=self.rows.device)).flatten()
         pairs = {name: [(each(key), each(value)) for key, value in streams] for name, streams in self.pairs.items()}
         groups = {size: [tokens.repeat(n) for tokens in streams] for size, streams in self.groups.items()}
-        return SourceStates(each(self.context), rows, pairs, groups, self.sizes, *(None if x is None else each(x) for x in (self.picture, self.photo, self.regions)))
+        return SourceStates(each(self.context), rows, pairs, groups, self.sizes, *(None if x is None else each(x) for x in (self.picture, self.photo, self.regions, self.keypoints)))
 
 
 class AlignedAttention(nn.Module):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Settings', 'REPRODUCE', 'truepose', 'command', 'main', 'check_ending', 'write_png', 'picture_size', 'people',
-           'check_people', 'unpack', 'doctor', 'pose', 'choose_parser', 'parse', 'weights_size', 'fit_shape',
-           'read_inputs', 'generate', 'read_settings', 'run', 'train', 'export', 'evaluate', 'reproduce']
+           'check_people', 'unpack', 'doctor', 'pose', 'choose_parser', 'load_pose_of', 'parse', 'weights_size',
+           'fit_shape', 'read_inputs', 'generate', 'read_settings', 'run', 'train', 'export', 'evaluate', 'reproduce']
 
 # %% ../nbs/60_cli.ipynb #c96abe7e
 import functools
@@ -172,6 +172,14 @@ def choose_parser(weights: Path | None):  # folder; None: ours
     return (SegFormerParser if read_json(config).get("model_type") == "segformer" else load_parser)(weights)
 
 
+def load_pose_of(pose: Path, picture: Path, image) -> "np.ndarray":  # [18, 3]
+    "The joints of a picture; refused if they are another picture's."
+    from truepose.pose import load_keypoints
+    keypoints, size = load_keypoints(pose)
+    if size != image.shape[:2]: raise InputError(f"{pose}: image_size {size}, but {picture} has {image.shape[:2]} (height, width); give the pose of the same picture")
+    return keypoints
+
+
 @command
 def parse(picture: Annotated[Path, typer.Argument(help="picture of a person")],
           out: Annotated[Path, typer.Option(help="PNG to write: CIHP label ids")],
@@ -184,11 +192,9 @@ def parse(picture: Annotated[Path, typer.Argument(help="picture of a person")],
     from PIL import Image
     from truepose.parsing import LABEL_SETS
     from truepose.photo import open_photo, overlay as lay_over
-    from truepose.pose import load_keypoints
     from truepose.show import PARSING_COLOURS
     image = open_photo(picture)
-    keypoints, size = (np.zeros((18, 3)), image.shape[:2]) if pose is None else load_keypoints(pose)
-    if size != image.shape[:2]: raise InputError(f"{pose}: image_size {size}, but {picture} has {image.shape[:2]} (height, width); give the pose of the same picture")
+    keypoints = np.zeros((18, 3)) if pose is None else load_pose_of(pose, picture, image)
     labels = choose_parser(weights)(image, keypoints)
     coloured = Image.fromarray(labels)
     coloured.putpalette(PARSING_COLOURS.tobytes())
@@ -216,8 +222,8 @@ def fit_shape(path: Path, size: tuple, wanted: tuple):
         raise InputError(f"{path}: size {height}x{width} (height x width) has not the shape of {wanted[0]}x{wanted[1]}; crop or pad it first")
 
 
-def read_inputs(source: Path, parsing: Path, pose: Path, label_set: str, wanted: tuple) -> tuple:  # image, labels, keypoints at `wanted`
-    "The three inputs of one generation, checked and scaled."
+def read_inputs(source: Path, parsing: Path, pose: Path, source_pose: Path | None, label_set: str, wanted: tuple) -> tuple:  # image, labels, keypoints of target and source at `wanted`
+    "The inputs of one generation, checked and scaled."
     from PIL import Image
     from truepose.data import load_image
     from truepose.parsing import load_parsing
@@ -227,7 +233,8 @@ def read_inputs(source: Path, parsing: Path, pose: Path, label_set: str, wanted:
         raise InputError(f"{parsing}: size {labels.shape} (height, width) is not the picture's {image.shape[:2]}; parse the same picture")
     fit_shape(source, image.shape[:2], wanted)
     fit_shape(pose, pose_size, wanted)
-    return Image.fromarray(load_image(source, wanted)), load_parsing(parsing, label_set, wanted), resize_keypoints(keypoints, pose_size, wanted)
+    source_keypoints = None if source_pose is None else resize_keypoints(load_pose_of(source_pose, source, image), image.shape[:2], wanted)
+    return Image.fromarray(load_image(source, wanted)), load_parsing(parsing, label_set, wanted), resize_keypoints(keypoints, pose_size, wanted), source_keypoints
 
 # %% ../nbs/60_cli.ipynb #61b8301a
 @command
@@ -235,6 +242,7 @@ def generate(source: Annotated[Path, typer.Option(help="picture of the person")]
              parsing: Annotated[Path, typer.Option(help="its parsing map: PNG of label ids, same size")],
              pose: Annotated[Path, typer.Option(help="target pose: JSON with image_size and 18 keypoints")],
              out: Annotated[Path, typer.Option(help="PNG to write")],
+             source_pose: Annotated[Path | None, typer.Option(help="pose JSON of the picture: clothes are then read at better places")] = None,
              steps: Annotated[int, typer.Option(help="denoising steps", min=1)] = 2,
              guidance: Annotated[float, typer.Option(help="how strongly the source is followed; 1 is plain")] = 1.0,
              guidance_pose: Annotated[float, typer.Option(help="how strongly the pose is followed; 1 is plain")] = 1.0,
@@ -246,12 +254,12 @@ def generate(source: Annotated[Path, typer.Option(help="picture of the person")]
     check_ending("--out", out, ".png")
     weights = asset("nano") if weights is None else weights
     wanted = weights_size(weights)
-    image, labels, keypoints = read_inputs(source, parsing, pose, label_set, wanted)
+    image, labels, keypoints, source_keypoints = read_inputs(source, parsing, pose, source_pose, label_set, wanted)
     import torch
     from truepose.pipeline import TruePosePipeline
     pipe = TruePosePipeline.from_pretrained(weights, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
-    result = pipe(image, labels, keypoints, label_set=label_set, num_inference_steps=steps, guidance_pose=guidance_pose, guidance_source=guidance,
+    result = pipe(image, labels, keypoints, source_keypoints, label_set=label_set, num_inference_steps=steps, guidance_pose=guidance_pose, guidance_source=guidance,
                   generator=torch.Generator().manual_seed(seed)).images[0]
     write_png(out, result)
     typer.echo(f"{out}: {result.height}x{result.width}, {steps} steps, seed {seed}")

@@ -60,13 +60,13 @@ def codec_roundtrip(codec,  # see `truepose.codec`
 # %% ../nbs/43_evaluation.ipynb #9868c1fc
 def truepose(pipe,  # a `TruePosePipeline`
              **options):  # of its call, e.g. `num_inference_steps`
-    "Generate the target from source picture, source parsing and target pose."
+    "Generate the target from source picture, source parsing, target pose and source pose."
     pipe.set_progress_bar_config(disable=True)  # the pairs are counted, not the steps
     def method(pairs, seeds):
-        sources, poses = (torch.stack([pair[key] for pair in pairs]) for key in ("source_image", "target_keypoints"))
+        sources, poses, source_poses = (torch.stack([pair[key] for pair in pairs]) for key in ("source_image", "target_keypoints", "source_keypoints"))
         labels = to_labels(torch.stack([pair["source_regions"] for pair in pairs]))
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        made = pipe(sources, labels, poses, generator=generators, output_type="pt", **options).images
+        made = pipe(sources, labels, poses, source_poses, generator=generators, output_type="pt", **options).images
         return to_uint8(made.float().cpu())
     return method
 
