@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LABEL_SETS', 'REGIONS', 'GROUPS', 'label_names', 'region_table', 'check_parsing', 'load_parsing', 'to_regions',
-           'one_hot', 'relabel', 'occupancy', 'boxes', 'region_crops', 'flip_parsing']
+           'one_hot', 'relabel', 'occupancy', 'boxes', 'region_crops', 'flip_parsing', 'stand_in']
 
 # %% ../nbs/11_parsing.ipynb #d50bca10
 from pathlib import Path
@@ -156,3 +156,13 @@ def flip_parsing(regions: torch.Tensor,  # long [..., h, w] region indices
                 ) -> torch.Tensor:  # long [..., h, w]
     "Mirror left to right and swap left with right limbs."
     return torch.tensor(_MIRROR, device=regions.device)[regions.long()].flip(-1)
+
+# %% ../nbs/11_parsing.ipynb #3bea4540
+def stand_in(size: tuple,  # (height, width)
+            ) -> torch.Tensor:  # long [height, width] region indices
+    "A person in rectangles: hair, face, a shirt with arms, trousers, shoes."
+    parts = {"hair": (.05, .09, .4, .6), "face": (.09, .16, .42, .58), "upper": (.17, .5, .25, .75), "left_arm": (.2, .5, .18, .25), "right_arm": (.2, .5, .75, .82),
+             "lower": (.5, .92, .32, .68), "shoes": (.92, .97, .3, .7)}
+    regions, (h, w) = torch.zeros(size, dtype=torch.long), size
+    for name, (top, bottom, left, right) in parts.items(): regions[int(top * h):int(bottom * h), int(left * w):int(right * w)] = REGIONS.index(name)
+    return regions
