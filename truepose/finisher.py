@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAYERS', 'whole', 'head_windows', 'in_regions', 'group_windows', 'cut', 'paste', 'folded', 'found_again', 'smoothed',
            'read_cells', 'spread_out', 'mirrored_out', 'layer_of_region', 'in_layers', 'tones', 'regions_shown',
-           'apart', 'Guess', 'Finished', 'Finisher']
+           'apart', 'fineness', 'Guess', 'Finished', 'Finisher']
 
 # %% ../nbs/27_finisher.ipynb #a1aacd8a
 from dataclasses import dataclass
@@ -255,6 +255,15 @@ def apart(body: torch.Tensor, other: torch.Tensor,  # [b, 3, ...] metres
     return torch.cat([body[:, :1].abs() - other[:, :1].abs(), body[:, 1:] - other[:, 1:]], 1).norm(dim=1, keepdim=True)
 
 
+def fineness(places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1] in a source of as many cells
+            ) -> torch.Tensor:  # [b, 1, h, w]
+    "How many cells of the source a target cell spans, in the direction in which it spans fewest (the smaller singular value)."
+    h, w = places.shape[-2:]
+    along, across = torch.gradient(places * places.new_tensor([w / 2, h / 2]).view(1, 2, 1, 1), dim=(2, 3))
+    a, b, c = ((x * y).sum(1, keepdim=True) for x, y in ((across, across), (across, along), (along, along)))
+    return ((a + c) / 2 - (((a - c) / 2).square() + b.square()).sqrt()).clamp(min=0).sqrt()
+
+
 @dataclass
 class Guess(BaseOutput):
     "What the networks say, at the size of the drawing; `grid` is h / cell, w / cell."
@@ -360,7 +369,7 @@ class Finisher(ModelMixin, ConfigMixin):
         found = smoothed(found, said.body, gap)
         wanted = (regions * (kept & regions_shown(maps)[..., None, None])).sum(1, keepdim=True)
         shown = said.visible.sigmoid()
-        if self.config.window: shown = shown * ((.04 - apart(read(said.source_body, found), said.body)) / .01).sigmoid()
+        if self.config.window: shown = shown * ((.04 - apart(read(said.source_body, found), said.body)) / .01).sigmoid() * ((fineness(found) - .5) / .025).sigmoid()
         share = wanted * enlarged(shown, full)
         return Finished(images=painted + share * (read_cells(gone_on(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, regions=regions, places=found, read=share)
 
