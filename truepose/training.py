@@ -185,6 +185,7 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
         ema.to(accelerator.device)
         step, used = state["step"], state["minutes"]
         accelerator.print(f"{folder.name}: goes on at step {step}", flush=True)
+    begun = step
     history = History(folder, step) if accelerator.is_main_process else None
     clock = _Clock(used, max_minutes)
 
@@ -235,17 +236,17 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
                 draw()
                 due["draw"] = clock.minutes() + sample_minutes
         ahead.cancel()
-    # 4. the end
-    save()
-    draw()
+    # 4. the end; a run that had ended before stays as it is, its minutes too
+    minutes = clock.minutes() if step > begun or state is None else used
+    if step > begun or state is None: save(), draw()
     if history: history.board.close()
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     accelerator.free_memory()
     ema.copy_to(learnt)
     objective.eval()
     finished = not stop.is_set()
-    accelerator.print(f"{folder.name}: {'finished' if finished else 'stopped'} at step {step} after {clock.minutes():.1f} minutes", flush=True)
-    return Fit(step, clock.minutes(), finished)
+    accelerator.print(f"{folder.name}: {'finished' if finished else 'stopped'} at step {step} after {minutes:.1f} minutes", flush=True)
+    return Fit(step, minutes, finished)
 
 # %% ../nbs/30_training.ipynb #6da0d0fe
 def gradients(accelerator: Accelerator, model, learnt: list, batches: list, noise: list) -> list:  # (loss, numbers) of each batch
