@@ -327,7 +327,8 @@ class Finisher(ModelMixin, ConfigMixin):
         def skeleton(keypoints, window): return pose_map(torch.cat([((keypoints[..., :2] / half - 1 - window[:, None, :2]) / window[:, None, 2:] + 1) * half_window, keypoints[..., 2:]], -1), size)
         streams = cut(places.flatten(1, 2), at, grid).unflatten(1, (-1, 2))
         return dict(drawn=cut(drawn, at, size), places=(streams - source_at[:, None, :2, None, None]) / source_at[:, None, 2:, None, None], shares=cut(shares, at, grid), photo=cut(photo, source_at, full),
-                    maps=one_hot(cut(regions[:, None], source_at, full, "nearest")[:, 0].long()), pose_map=skeleton(keypoints, at), source_pose_map=skeleton(source_keypoints, source_at))
+                    maps=one_hot(cut(regions[:, None], source_at, full, "nearest")[:, 0].long()), pose_map=skeleton(keypoints, at), source_pose_map=skeleton(source_keypoints, source_at),
+                    backdrop=tones(photo, one_hot(regions))[:, 0])
 
     def guess(self, drawn: torch.Tensor,  # [b, 3, h, w]
               places: torch.Tensor,  # [b, streams, 2, *grid]
@@ -336,12 +337,14 @@ class Finisher(ModelMixin, ConfigMixin):
               maps: torch.Tensor,  # [b, 13, H, W]
               pose_map: torch.Tensor,  # [b, 21, h, w]
               source_pose_map: torch.Tensor,  # [b, 21, h, w]
+              backdrop: torch.Tensor,  # [b, 3] its mean colour in the whole source: both finishers' paint begins with the same
              ) -> Guess:
         "What the networks say to what they see."
         (b, s, *grid), cell, scale, fine = shares.shape, self.config.cell, self.config.scale, self.config.cell * self.config.scale
         small, region_shares, t = F.avg_pool2d(photo.float(), scale), F.avg_pool2d(maps.float(), fine), torch.zeros(b, device=drawn.device)
         source_body = self.source_unet(torch.cat([F.pixel_unshuffle(small, cell), region_shares, F.avg_pool2d(source_pose_map, cell)], 1).to(self.dtype), t).sample.float()
         shown, colours = in_layers(regions_shown(maps.float()).float()) > 0, tones(small, F.avg_pool2d(maps.float(), scale))  # [b, 6], [b, 6, 3]
+        colours = torch.cat([backdrop[:, None], colours[:, 1:]], 1)
         seen = [F.pixel_unshuffle(drawn.float(), cell), F.avg_pool2d(pose_map, cell), regions_shown(maps.float()).float()[:, :, None, None].expand(-1, -1, *grid), shares.float()]
         for g, names in enumerate(STREAMS[self.config.source].values()):
             inside = region_shares[:, in_regions(names, maps.device)].sum(1, keepdim=True)
@@ -354,11 +357,11 @@ class Finisher(ModelMixin, ConfigMixin):
         layers = base[..., None, None] + F.pixel_shuffle(layers, cell).unflatten(1, (-1, 3))
         return Guess(regions=regions, layers=layers, body=body, source_body=source_body, visible=visible)
 
-    def forward(self, drawn, places, shares, photo, maps, pose_map, source_pose_map,  # as for `guess`
+    def forward(self, drawn, places, shares, photo, maps, pose_map, source_pose_map, backdrop,  # as for `guess`
                 sharpness: float = 3.0,  # of the edges between regions
                ) -> Finished:
         "The finished picture of what is seen."
-        said, fine, full = self.guess(drawn, places, shares, photo, maps, pose_map, source_pose_map), self.config.cell * self.config.scale, photo.shape[-2:]
+        said, fine, full = self.guess(drawn, places, shares, photo, maps, pose_map, source_pose_map, backdrop), self.config.cell * self.config.scale, photo.shape[-2:]
         regions, maps = (sharpness * enlarged(said.regions, full)).softmax(1), maps.float()
         layers = enlarged(said.layers.flatten(1, 2), full).unflatten(1, (-1, 3))
         painted = (in_layers(regions)[:, :, None] * layers).sum(1)
