@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['SAVE_EVERY', 'pair_seed', 'copy_source', 'codec_roundtrip', 'truepose', 'write_rows', 'read_rows', 'evaluate_method',
-           'evaluate', 'metrics_of', 'drawn_pairs', 'fingerprint', 'match_names', 'measure_pair', 'compare_tables',
-           'evaluate_folders']
+           'evaluate', 'metrics_of', 'drawn_pairs', 'imported_modules', 'fingerprint', 'match_names', 'measure_pair',
+           'compare_tables', 'evaluate_folders']
 
 # %% ../nbs/43_evaluation.ipynb #bb129c42
 import csv
 import functools
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -189,15 +190,23 @@ def drawn_pairs(folder: str | Path,  # rendered people, with pairs.csv
     return PairDataset(PeopleDataset(folder, size), [pairs[i] for i in chosen])
 
 # %% ../nbs/43_evaluation.ipynb #9f3985f3
-_GENERATING = ("codec", "clip", "unet", "hpfa", "caa", "pose_encoder", "model", "pipeline", "pose", "parsing", "data",
-               "config")
+def imported_modules(names: tuple,  # of modules of this package
+                    ) -> set:  # of names
+    "These modules and all of this package that they import, be it by way of others."
+    found, left = set(), list(names)
+    while left:
+        name = left.pop()
+        if name in found: continue
+        found.add(name)
+        left += re.findall(r"^\s*from \.(\w+) import", (package_dir() / f"{name}.py").read_text(encoding="utf-8"), re.M)
+    return found
 
 
 def fingerprint(paths=None,  # files; None: the modules that make pictures
                 text: str = "",  # also counts
                ) -> str:  # hexadecimal
     "SHA-256 over the names and contents of files."
-    if paths is None and not text: paths = [package_dir() / f"{name}.py" for name in _GENERATING]
+    if paths is None and not text: paths = [package_dir() / f"{name}.py" for name in imported_modules(("pipeline", "data", "parser"))]
     digest = hashlib.sha256(text.encode())
     for path in sorted(map(Path, paths or ())): digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -279,6 +279,7 @@ class Finished(BaseOutput):
     "What becomes of it. H, W = scale * h, scale * w."
     images: torch.Tensor  # [b, 3, H, W] in [-1, 1], not clamped
     painted: torch.Tensor  # [b, 3, H, W] as if nothing were read
+    behind: torch.Tensor  # [b, 3, H, W] what stands behind the person
     regions: torch.Tensor  # [b, 13, H, W] probabilities, sharp
     places: torch.Tensor  # [b, 2, *grid] x, y in [-1, 1] where the source is read
     read: torch.Tensor  # [b, 1, H, W] in [0, 1] how much of a pixel is
@@ -327,8 +328,7 @@ class Finisher(ModelMixin, ConfigMixin):
         def skeleton(keypoints, window): return pose_map(torch.cat([((keypoints[..., :2] / half - 1 - window[:, None, :2]) / window[:, None, 2:] + 1) * half_window, keypoints[..., 2:]], -1), size)
         streams = cut(places.flatten(1, 2), at, grid).unflatten(1, (-1, 2))
         return dict(drawn=cut(drawn, at, size), places=(streams - source_at[:, None, :2, None, None]) / source_at[:, None, 2:, None, None], shares=cut(shares, at, grid), photo=cut(photo, source_at, full),
-                    maps=one_hot(cut(regions[:, None], source_at, full, "nearest")[:, 0].long()), pose_map=skeleton(keypoints, at), source_pose_map=skeleton(source_keypoints, source_at),
-                    backdrop=tones(photo, one_hot(regions))[:, 0])
+                    maps=one_hot(cut(regions[:, None], source_at, full, "nearest")[:, 0].long()), pose_map=skeleton(keypoints, at), source_pose_map=skeleton(source_keypoints, source_at))
 
     def guess(self, drawn: torch.Tensor,  # [b, 3, h, w]
               places: torch.Tensor,  # [b, streams, 2, *grid]
@@ -337,14 +337,12 @@ class Finisher(ModelMixin, ConfigMixin):
               maps: torch.Tensor,  # [b, 13, H, W]
               pose_map: torch.Tensor,  # [b, 21, h, w]
               source_pose_map: torch.Tensor,  # [b, 21, h, w]
-              backdrop: torch.Tensor,  # [b, 3] its mean colour in the whole source: both finishers' paint begins with the same
              ) -> Guess:
         "What the networks say to what they see."
         (b, s, *grid), cell, scale, fine = shares.shape, self.config.cell, self.config.scale, self.config.cell * self.config.scale
         small, region_shares, t = F.avg_pool2d(photo.float(), scale), F.avg_pool2d(maps.float(), fine), torch.zeros(b, device=drawn.device)
         source_body = self.source_unet(torch.cat([F.pixel_unshuffle(small, cell), region_shares, F.avg_pool2d(source_pose_map, cell)], 1).to(self.dtype), t).sample.float()
         shown, colours = in_layers(regions_shown(maps.float()).float()) > 0, tones(small, F.avg_pool2d(maps.float(), scale))  # [b, 6], [b, 6, 3]
-        colours = torch.cat([backdrop[:, None], colours[:, 1:]], 1)
         seen = [F.pixel_unshuffle(drawn.float(), cell), F.avg_pool2d(pose_map, cell), regions_shown(maps.float()).float()[:, :, None, None].expand(-1, -1, *grid), shares.float()]
         for g, names in enumerate(STREAMS[self.config.source].values()):
             inside = region_shares[:, in_regions(names, maps.device)].sum(1, keepdim=True)
@@ -357,13 +355,15 @@ class Finisher(ModelMixin, ConfigMixin):
         layers = base[..., None, None] + F.pixel_shuffle(layers, cell).unflatten(1, (-1, 3))
         return Guess(regions=regions, layers=layers, body=body, source_body=source_body, visible=visible)
 
-    def forward(self, drawn, places, shares, photo, maps, pose_map, source_pose_map, backdrop,  # as for `guess`
+    def forward(self, drawn, places, shares, photo, maps, pose_map, source_pose_map,  # as for `guess`
+                behind: torch.Tensor = None,  # [b, 3, H, W] what stands behind the person; None: what this finisher paints
                 sharpness: float = 3.0,  # of the edges between regions
                ) -> Finished:
         "The finished picture of what is seen."
-        said, fine, full = self.guess(drawn, places, shares, photo, maps, pose_map, source_pose_map, backdrop), self.config.cell * self.config.scale, photo.shape[-2:]
+        said, fine, full = self.guess(drawn, places, shares, photo, maps, pose_map, source_pose_map), self.config.cell * self.config.scale, photo.shape[-2:]
         regions, maps = (sharpness * enlarged(said.regions, full)).softmax(1), maps.float()
         layers = enlarged(said.layers.flatten(1, 2), full).unflatten(1, (-1, 3))
+        if behind is not None: layers = torch.cat([behind[:, None], layers[:, 1:]], 1)
         painted = (in_layers(regions)[:, :, None] * layers).sum(1)
         kept = in_regions(GROUPS[self.config.reads], maps.device)[:, None, None]
         reach, gone_on = (1, spread_out) if self.config.window else (4, mirrored_out)  # cloth is a pattern, which goes on; a head is not
@@ -374,19 +374,22 @@ class Finisher(ModelMixin, ConfigMixin):
         shown = said.visible.sigmoid()
         if self.config.window: shown = shown * ((.04 - apart(read(said.source_body, found), said.body)) / .01).sigmoid() * ((fineness(found) - .5) / .025).sigmoid()
         share = wanted * enlarged(shown, full)
-        return Finished(images=painted + share * (read_cells(gone_on(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, regions=regions, places=found, read=share)
+        return Finished(images=painted + share * (read_cells(gone_on(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, behind=layers[:, 0], regions=regions, places=found, read=share)
 
-    def finish(self, picture: torch.Tensor,  # [b, 3, H, W] made so far; a finisher of the whole picture takes no notice of it
+    def finish(self, picture: torch.Tensor, behind: torch.Tensor,  # [b, 3, H, W] made so far, and what stands behind the person in it; a finisher of the whole picture takes no notice of them
                drawn, places, shares, photo, regions, keypoints, source_keypoints,  # as for `views`
-              ) -> torch.Tensor:  # [b, 3, H, W] in [-1, 1]
-        "The picture, finished where this finisher looks."
+              ) -> tuple:  # two [b, 3, H, W] in [-1, 1]
+        "The picture, finished where this finisher looks, and what stands behind the person."
         at, source_at, known = self.windows(keypoints, regions, drawn.shape[-2:])
-        out = self(**self.views(drawn, places, shares, photo, regions, keypoints, source_keypoints, at, source_at))
-        if not self.config.window: return out.images.clamp(-1, 1)
-        side = out.images.shape[-1]
+        seen = self.views(drawn, places, shares, photo, regions, keypoints, source_keypoints, at, source_at)
+        if not self.config.window:
+            out = self(**seen)
+            return out.images.clamp(-1, 1), out.behind
+        side = seen["photo"].shape[-1]
+        out = self(**seen, behind=cut(behind, at, (side, side)))
         edge = (1 - token_centres((side, side), drawn.device).abs().amax(1)).mul(6).clamp(0, 1).unflatten(0, (1, side, side))  # fades in the outermost twelfth
         own = out.regions[:, ~in_regions(GROUPS["clothes"], drawn.device)].sum(1, keepdim=True)  # clothes are the other finisher's
-        return paste(picture, out.images.clamp(-1, 1), own * edge * known[:, None, None, None], at)
+        return paste(picture, out.images.clamp(-1, 1), own * edge * known[:, None, None, None], at), behind
 
 
 def _unet(seen, made, widths, norm_groups):

@@ -43,7 +43,7 @@ class FinisherObjective(nn.Module):
         return loss, {name: value.detach() for name, value in dict(paint=paint, parsing=parsing, source=source, target=target, visible=visible).items()}
 
 
-SEEN = ("drawn", "places", "shares", "photo", "maps", "pose_map", "source_pose_map", "backdrop")  # arguments of `Finisher.guess`
+SEEN = ("drawn", "places", "shares", "photo", "maps", "pose_map", "source_pose_map")  # arguments of `Finisher.guess`
 
 
 def distance(guess: torch.Tensor,  # [b, 3, h, w] metres

@@ -197,8 +197,9 @@ class TruePosePipeline(DiffusionPipeline):
         with autocast(self.device):
             images = drawn = decode(self.codec, latents).float()
             if self.finisher and finish and out.places is not None:  # without a source there is nothing to finish with
+                behind = None
                 for finisher in filter(None, (self.finisher, self.head_finisher)):
-                    images = finisher.finish(images, drawn, out.places, out.shares, states.photo, states.regions, joints, states.keypoints)
+                    images, behind = finisher.finish(images, behind, drawn, out.places, out.shares, states.photo, states.regions, joints, states.keypoints)
         if images.shape[-2:] != self.image_size: images = enlarged(images, self.image_size)
         return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
 
