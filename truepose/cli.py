@@ -339,7 +339,7 @@ def evaluate(generated: Annotated[Path, typer.Option(help="folder of generated p
     typer.echo(f"written: {out} and {out.with_suffix('.csv').name}")
 
 # %% ../nbs/60_cli.ipynb #95d5b48d
-REPRODUCE = {  # preset -> parameters of e03_evaluate; nano: by e04_sampling on `val`, best SSIM
+REPRODUCE = {  # preset -> parameters of e03_evaluate; nano: by e04_sampling on `val`, the cheapest of what is as good
     "tiny": dict(n_people=4, n_pairs=8, steps=2),
     "nano": dict(n_people=64, n_pairs=128, steps=1, guidance_pose=1.0, guidance_source=1.0, sample_drawn=8, sample_worst=13),
 }
