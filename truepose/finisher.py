@@ -182,19 +182,17 @@ def read_cells(picture: torch.Tensor,  # [b, c, H, W]
     return torch.where(agree, read(picture, smooth), mixed)
 
 # %% ../nbs/27_finisher.ipynb #7f79786b
-def _inside(mask, edge):
+def _inside(mask):
     "The mask without its outermost pixels; everything if nothing is left."
-    inner = mask.float()
-    for kernel, pad in (((1 + 2 * edge, 1), (edge, 0)), ((1, 1 + 2 * edge), (0, edge))): inner = -F.max_pool2d(-inner, kernel, 1, pad)
+    inner = -F.max_pool2d(-mask.float(), 3, 1, 1)
     return torch.where(inner.amax((2, 3), keepdim=True) > 0, inner, 1)
 
 
 def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
                mask: torch.Tensor,  # [b, 1, H, W] in {0, 1}
-               edge: int = 1,  # pixels inside of the mask that are left out
               ) -> torch.Tensor:  # float32 [b, 3, H, W]
     "The picture inside of the mask, outside of it what is near inside; the whole picture if the mask has no inside."
-    inner = _inside(mask, edge)
+    inner = _inside(mask)
     known = [torch.cat([picture.float() * inner, inner], 1)]
     while min(known[-1].shape[-2:]) > 1: known.append(F.avg_pool2d(known[-1], 2, ceil_mode=True))
     filled = known[-1][:, :-1] / known[-1][:, -1:].clamp(min=1e-6)
@@ -206,12 +204,11 @@ def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
 
 def mirrored_out(picture: torch.Tensor,  # [b, 3, H, W]
                  mask: torch.Tensor,  # [b, 1, H, W] in {0, 1}
-                 edge: int = 1,  # pixels inside of the mask that are left out
                 ) -> torch.Tensor:  # float32 [b, 3, H, W]
     "The picture inside of the mask, outside of it its mirror image at the edge that is nearest; beyond that, the edge's colour."
     height, width = picture.shape[-2:]
     index = np.empty((len(picture), height * width), np.int64)
-    for k, inside in enumerate(_inside(mask, edge)[:, 0].cpu().numpy() > 0):
+    for k, inside in enumerate(_inside(mask)[:, 0].cpu().numpy() > 0):
         nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
         y, x = (2 * nearest - np.indices(inside.shape)).clip(0, [[[height - 1]], [[width - 1]]])
         y, x = np.where(inside[y, x], (y, x), nearest)
@@ -342,8 +339,9 @@ class Finisher(ModelMixin, ConfigMixin):
         (b, s, *grid), cell, scale, fine = shares.shape, self.config.cell, self.config.scale, self.config.cell * self.config.scale
         small, region_shares, t = F.avg_pool2d(photo.float(), scale), F.avg_pool2d(maps.float(), fine), torch.zeros(b, device=drawn.device)
         source_body = self.source_unet(torch.cat([F.pixel_unshuffle(small, cell), region_shares, F.avg_pool2d(source_pose_map, cell)], 1).to(self.dtype), t).sample.float()
-        shown, colours = in_layers(regions_shown(maps.float()).float()) > 0, tones(small, F.avg_pool2d(maps.float(), scale))  # [b, 6], [b, 6, 3]
-        seen = [F.pixel_unshuffle(drawn.float(), cell), F.avg_pool2d(pose_map, cell), regions_shown(maps.float()).float()[:, :, None, None].expand(-1, -1, *grid), shares.float()]
+        known = regions_shown(maps.float()).float()
+        shown, colours = in_layers(known) > 0, tones(small, F.avg_pool2d(maps.float(), scale))  # [b, 6], [b, 6, 3]
+        seen = [F.pixel_unshuffle(drawn.float(), cell), F.avg_pool2d(pose_map, cell), known[:, :, None, None].expand(-1, -1, *grid), shares.float()]
         for g, names in enumerate(STREAMS[self.config.source].values()):
             inside = region_shares[:, in_regions(names, maps.device)].sum(1, keepdim=True)
             seen += [F.pixel_unshuffle(read(small, enlarged(places[:, g], drawn.shape[-2:])), cell), read(torch.cat([inside, source_body], 1), places[:, g])]

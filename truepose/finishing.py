@@ -101,11 +101,11 @@ def as_photographed(photo: torch.Tensor,  # [b, 3, H, W] in [-1, 1] the source
     colours = third + depth.view(-1, 1, 1) * (turn.cos().view(-1, 1, 1) * (torch.eye(3) - third) + turn.sin().view(-1, 1, 1) * across)
     colours = often(.7, gain[:, :, None] * colours, torch.eye(3).expand(b, -1, -1))
     def recoloured(x): return (torch.einsum("bij,bjhw->bihw", colours, (x + 1) / 2).clamp(0, 1)) * 2 - 1
-    # the source alone
     seen, drawn, truth = (recoloured(x) for x in (photo, drawn, truth))
+    # another backdrop, of which the truth keeps the colour; then the source alone
     behind = torch.stack([backdrop(generator, size, pool) for _ in range(b)]) * 2 - 1
     new = (torch.rand(b, generator=generator) < .7).view(-1, 1, 1, 1)
-    seen, truth = torch.where(new & (regions[:, None] == 0), behind, seen), torch.where(new & (wanted[:, None] == 0), behind.mean((2, 3), keepdim=True), truth)  # of a backdrop its colour is kept
+    seen, truth = torch.where(new & (regions[:, None] == 0), behind, seen), torch.where(new & (wanted[:, None] == 0), behind.mean((2, 3), keepdim=True), truth)
     seen = often(.6, ((seen + 1) * (1 + .2 * smooth(1, 4)) - 1).clamp(-1, 1), seen)
     seen = often(.3, F.avg_pool2d(F.pad(seen, (1, 1, 1, 1), "replicate"), 3, 1), seen)
     seen = often(.5, (seen + uniform(.02, .1, 1, 1, 1) * torch.randn(seen.shape, generator=generator)).clamp(-1, 1), seen)

@@ -237,8 +237,9 @@ def fit(objective: nn.Module,  # its `forward(batch, generator)` returns (loss, 
                 due["draw"] = clock.minutes() + sample_minutes
         ahead.cancel()
     # 4. the end; a run that had ended before stays as it is, its minutes too
-    minutes = clock.minutes() if step > begun or state is None else used
-    if step > begun or state is None: save(), draw()
+    worked = step > begun or state is None
+    minutes = clock.minutes() if worked else used
+    if worked: save(), draw()
     if history: history.board.close()
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     accelerator.free_memory()
