@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
@@ -59,30 +60,35 @@ def load_surface(path,  # file name, or an open file
     with Image.open(path) as picture: return np.asarray(picture.convert("RGB").resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
-def _read_cache(path: Path, keys: tuple):
-    try:
-        with np.load(path, allow_pickle=False) as saved: return {key: saved[key] for key in keys}
-    except (OSError, ValueError, KeyError): return None
+def _write_arrays(paths: dict, files, kept: dict, load) -> None:
+    "Decode picture by picture into one `.npy` file for each array."
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(os.cpu_count()) as pool:
+        opened = {name: stack.enter_context(open(stack.enter_context(atomic_write(path)), "wb")) for name, path in paths.items()}
+        for name, file in opened.items():
+            shape, dtype = kept[name]
+            np.lib.format.write_array_header_2_0(file, {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (len(files.names), *shape)})
+        for parts in pool.map(load, files.names):
+            for (name, file), part in zip(opened.items(), parts): file.write(np.asarray(part, kept[name][1]).tobytes())
 
 
-def _write_cache(path: Path, stale: str, arrays: dict):
-    with contextlib.suppress(OSError):  # a read-only folder: no cache then
-        for old in path.parent.glob(stale): old.unlink()
-        with atomic_write(path) as temporary: np.savez(temporary, **arrays)
-
-
-def _cached(files, kind: str, size: tuple, label_set: str, arrays: dict, load) -> dict:
-    "The arrays filled by `load(name)`; from the cache if it is of these very files."
-    stamp = hashlib.sha256(f"v2 {size} {label_set} {files.stamp()}".encode()).hexdigest()[:16]
-    prefix = f"{kind}-{size[0]}x{size[1]}-"
-    cache = files.folder / "cache" / f"{prefix}{stamp}.npz"
-    found = _read_cache(cache, tuple(arrays))
-    if found is not None: return found
-    def fill(i):
-        for array, part in zip(arrays.values(), load(files.names[i])): array[i] = part
-    with ThreadPoolExecutor(os.cpu_count()) as pool: list(pool.map(fill, range(len(files.names))))
-    _write_cache(cache, f"{prefix}*.npz", arrays)
-    return arrays
+def _cached(files, kind: str, size: tuple, label_set: str,
+            kept: dict,  # array name -> shape and dtype of one picture's
+            load,  # function of a picture's name: its part of each array
+           ) -> dict:  # array name -> [n, *shape]
+    "All pictures' arrays, mapped from the cache; it is made if there is none of these very files."
+    stamp = hashlib.sha256(f"v3 {size} {label_set} {files.stamp()}".encode()).hexdigest()[:16]
+    place, prefix = files.folder / "cache", f"{kind}-{size[0]}x{size[1]}-"
+    def paths(folder): return {name: Path(folder) / f"{prefix}{stamp}-{name}.npy" for name in kept}
+    def mapped(folder): return {name: np.load(path, mmap_mode="c") for name, path in paths(folder).items()}  # c: who writes into it changes nothing on the disk
+    with contextlib.suppress(OSError, ValueError, EOFError): return mapped(place)  # else there is none, or half of one
+    if not os.access(place if place.exists() else files.folder, os.W_OK):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # what is mapped stays until nobody needs it
+            _write_arrays(paths(folder), files, kept, load)
+            return mapped(folder)
+    for old in place.glob(f"{prefix}*"):
+        if stamp not in old.name: old.unlink(missing_ok=True)
+    _write_arrays(paths(place), files, kept, load)
+    return mapped(place)
 
 # %% ../nbs/17_data.ipynb #e7b3a8b8
 def _tensors(image: np.ndarray, regions: np.ndarray, keypoints: np.ndarray) -> tuple:
@@ -90,7 +96,7 @@ def _tensors(image: np.ndarray, regions: np.ndarray, keypoints: np.ndarray) -> t
 
 
 class PeopleDataset(torch.utils.data.Dataset):
-    "All pictures of a folder with regions and keypoints, in memory as bytes."
+    "All pictures of a folder with regions and keypoints, as bytes mapped into memory."
     def __init__(self,
                  folder: str | Path,  # with `images/`, `parsing/`, `keypoints/` and, if rendered, `surface/`; or with shards
                  size: tuple,  # (height, width) of the samples
@@ -102,17 +108,16 @@ class PeopleDataset(torch.utils.data.Dataset):
         for kind in ("parsing", "keypoints"):
             if not self.files.has(kind): raise InputError(f"{self.folder / kind}: no such folder; expected images/, parsing/, keypoints/, or shards (*.tar)")
         self.names = self.files.names
-        self.index, n = {name: i for i, name in enumerate(self.names)}, len(self.names)
-        empty = dict(images=np.empty((n, *size, 3), np.uint8), regions=np.empty((n, *size), np.uint8), keypoints=np.empty((n, 18, 3), np.float32))
-        arrays = _cached(self.files, "people", self.size, label_set, empty, lambda name: load_person(self.files, name, self.size, label_set))
+        self.index = {name: i for i, name in enumerate(self.names)}
+        kept = dict(images=((*self.size, 3), np.uint8), regions=(self.size, np.uint8), keypoints=((18, 3), np.float32))
+        arrays = _cached(self.files, "people", self.size, label_set, kept, lambda name: load_person(self.files, name, self.size, label_set))
         self.images, self.regions, self.keypoints = arrays.values()
 
     @functools.cached_property
     def surface(self):  # uint8 [n, h, w, 3]; None where the folder has none
         "Surface maps of all pictures, read when first asked for: they are as large as the pictures."
         if not self.files.has("surface"): return None
-        empty = {"surface": np.empty((len(self.names), *self.size, 3), np.uint8)}
-        return _cached(self.files, "surface", self.size, self.label_set, empty, lambda name: [load_surface(self.files.find("surface", name), self.size)])["surface"]
+        return _cached(self.files, "surface", self.size, self.label_set, {"surface": ((*self.size, 3), np.uint8)}, lambda name: [load_surface(self.files.find("surface", name), self.size)])["surface"]
 
     def __len__(self): return len(self.names) * (1 + self.flip)
 

@@ -19,7 +19,7 @@ from .unet import attend, attention_weights, merge_heads, split_heads
 class GroupTokens:
     "The source tokens of one region group at one resolution; rows are padded to the fullest of the batch."
     index: torch.Tensor  # [b, s] long, which tokens
-    log_share: torch.Tensor  # [b, s] log of the group's share of each token; -1e4 for padding
+    log_share: torch.Tensor  # [b, s] log of the group's share of each token; -1e4 for padding, 0 where the source has no token of the group
     membership: torch.Tensor  # [b, s, R] region occupancy of these tokens
     present: torch.Tensor  # [b] bool, whether the source has any token of the group
 
@@ -39,9 +39,10 @@ def group_tokens(membership: torch.Tensor,  # [b, n, R] area-pooled parsing map,
     n_kept = min(-(-n_kept // 16) * 16, share.shape[1])  # few distinct sizes: kernels and memory are reused
     index = share.topk(n_kept, dim=1).indices
     kept = inside.gather(1, index)
-    log_share = torch.where(kept, share.gather(1, index).clamp(min=smallest).log(), -1e4)
+    present, shares = kept.any(1), share.gather(1, index).clamp(min=smallest)
+    log_share = torch.where(kept, shares.log(), -1e4 * present[:, None])
     expanded = index.unsqueeze(-1).expand(-1, -1, membership.shape[-1])
-    return GroupTokens(index, log_share, membership.gather(1, expanded), kept.any(1))
+    return GroupTokens(index, log_share, membership.gather(1, expanded), present)
 
 # %% ../nbs/23_hpfa.ipynb #b593bb83
 STREAMS = {"none": {}, "reference": {"all": REGIONS}, "hpfa": GROUPS}  # how TargetNet looks at the source
@@ -75,10 +76,10 @@ class FusionAttention(nn.Module):
                 looks: list = None,  # receives the attention of each stream, mean over the heads: [b, n, s]
                ) -> torch.Tensor:  # [b, n, dim]
         query, gate = split_heads(self.to_q(hidden_states), self.heads), self.gate(hidden_states)
+        if assignment is not None: assignment = assignment.to(query.dtype)
         fused = 0
         for g, ((key, value), tokens) in enumerate(zip(pairs, groups)):
-            bias = tokens.log_share.unsqueeze(1)
-            if assignment is not None: bias = bias + alignment_bias(assignment, tokens.membership)
+            bias = tokens.log_share.unsqueeze(1) if assignment is None else alignment_bias(assignment, tokens.membership, tokens.log_share)
             bias = bias.unsqueeze(1).to(query.dtype)
             if looks is None: stream = attend(query, key, value, bias)
             else:
@@ -91,10 +92,12 @@ class FusionAttention(nn.Module):
 
 def alignment_bias(assignment: torch.Tensor,  # [b, n, R] rows sum to one
                    membership: torch.Tensor,  # [b, s, R]
+                   log_share: torch.Tensor,  # [b, s] of `GroupTokens`
                    floor: float = 1e-3,  # keeps a way open where the assignment is wrong
-                  ) -> torch.Tensor:  # [b, n, s]
-    "log(A M^T + floor): a target token that becomes sleeve looks at sleeve (CAA, part b)."
-    return torch.log(assignment @ membership.mT.to(assignment.dtype) + floor)
+                  ) -> torch.Tensor:  # [b, n, s] in the assignment's dtype
+    "log(A M^T + floor) + log_share: a target token that becomes sleeve looks at sleeve (CAA, part b)."
+    share = log_share.exp().unsqueeze(1)  # in the logarithm it costs s multiplications, outside n * s
+    return torch.baddbmm((floor * share).to(assignment.dtype), assignment, (membership.mT * share).to(assignment.dtype)).log_()
 
 # %% ../nbs/23_hpfa.ipynb #b1c9bf89
 def token_centres(size: tuple,  # (h, w) of the grid

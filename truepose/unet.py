@@ -71,7 +71,8 @@ def attention_weights(query: torch.Tensor,  # [b, heads, n, d]
                      ) -> torch.Tensor:  # [b, heads, n, s], rows sum to one
     "The softmax of attention, written out."
     scores = (query * query.shape[-1] ** -.5) @ key.transpose(2, 3)  # the query is the smaller thing to scale
-    return (scores if bias is None else scores + bias).softmax(-1)
+    if bias is not None: scores += bias  # in place: the scores are what is large here
+    return scores.softmax(-1)
 
 
 def attend(query, key, value, bias=None) -> torch.Tensor:  # [b, heads, n, d]
