@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ATTENTION', 'step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History',
            'read_history', 'stop_flag', 'make_optimizer', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint',
-           'encode_people', 'cached_people', 'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData',
+           'EncodedPeople', 'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData',
            'correspondence_loss', 'person_share', 'TransferObjective', 'choose_learnt', 'add_lora', 'merge_lora',
            'pipeline_from_checkpoint', 'errors_by_timestep', 'draw', 'preview']
 
@@ -28,7 +28,6 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list
 from diffusers.training_utils import EMAModel
-from safetensors.torch import load_file, save_file
 from scipy.spatial import cKDTree
 from torch import nn
 from .caa import SourceStates, alignment_loss
@@ -340,7 +339,7 @@ def averaged(objective, ema, parameters):
 # %% ../nbs/30_training.ipynb #ab31c291
 def fingerprint(codec, clip, people) -> str:  # 16 hex digits
     "Changes whenever the latents would."
-    digest = hashlib.sha256(f"v1 {json.dumps(people.names)}".encode())
+    digest = hashlib.sha256(f"v2 {json.dumps(people.names)}".encode())
     for network in (codec, clip):
         digest.update(json.dumps({k: v for k, v in network.config.items() if not k.startswith("_")}, sort_keys=True, default=str).encode())  # not where it was loaded from
         for name, value in network.state_dict().items(): digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
@@ -348,36 +347,51 @@ def fingerprint(codec, clip, people) -> str:  # 16 hex digits
     return digest.hexdigest()[:16]
 
 
-@torch.no_grad()
-def encode_people(codec, clip,
-                  people,  # `PeopleDataset`
-                  batch_size: int = 64,
-                  device="cpu",
-                 ) -> dict:  # "latents" [2, n, c, h, w], "embeddings" [2, n, 14, d] float16, "present" [2, n, 14] bool; 1 is mirrored
-    "Latents and region embeddings of all pictures and of their mirror images."
-    codec, clip, parts = codec.to(device).eval(), clip.to(device).eval(), {"latents": [], "embeddings": [], "present": []}
-    started, n = time.perf_counter(), len(people.names)
-    for mirrored in (False, True):
-        for i in range(0, n, batch_size):
-            image = torch.from_numpy(people.images[i:i + batch_size]).to(device).movedim(-1, 1).float() / 127.5 - 1
-            regions = torch.from_numpy(people.regions[i:i + batch_size]).to(device).long()
-            if mirrored: image, regions = image.flip(-1), flip_parsing(regions)
-            with autocast(device):
-                embeddings, present = embed_regions(clip, image, regions)
-                latents = encode(codec, image)
-            for name, value in zip(parts, (latents.half(), embeddings.half(), present)): parts[name].append(value.cpu())
-            if n > 500 and (i // batch_size) % 20 == 0:
-                print(f"encoding {i + mirrored * n}/{2 * n}  {time.perf_counter() - started:.0f} s", flush=True)
-    return {name: torch.cat(values).unflatten(0, (2, n)) for name, values in parts.items()}
+class EncodedPeople:
+    "Pictures of a set and their mirror images, latents and region embeddings with them."
+    def __init__(self, codec, clip,
+                 people,  # `PeopleDataset`
+                 device="cpu"):  # where they are encoded
+        self.people, self.device = people, torch.device(device)
+        self.codec, self.clip = (copy.deepcopy(network).to(device).eval() for network in (codec, clip))
+        self.folder, self.kept = data_dir() / "latents" / fingerprint(codec, clip, people), {}
+
+    def pictures(self, mirrored: torch.Tensor,  # long [b], 0 or 1
+                 index: torch.Tensor,  # long [b]
+                ) -> tuple:  # pictures [b, 3, h, w] in [-1, 1], regions long [b, h, w]
+        "Pictures of the set."
+        images, regions = (torch.from_numpy(array[index.numpy()]) for array in (self.people.images, self.people.regions))
+        images, regions, turn = images.movedim(-1, 1).float() / 127.5 - 1, regions.long(), mirrored.view(-1, 1, 1) > 0
+        return torch.where(turn[:, None], images.flip(-1), images), torch.where(turn, flip_parsing(regions), regions)
+
+    def latents(self, mirrored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:  # float32 [b, c, h, w]
+        "Latents of pictures."
+        return self._look("latents", lambda image, regions: encode(self.codec, image), mirrored, index)
+
+    def embeddings(self, mirrored: torch.Tensor, index: torch.Tensor) -> tuple:  # float32 [b, 14, d], present bool [b, 14]
+        "Region embeddings of pictures; those of absent regions are 0."
+        found = self._look("embeddings", lambda image, regions: embed_regions(self.clip, image, regions)[0], mirrored, index)
+        return found, found.any(-1)
+
+    @torch.no_grad()
+    def _look(self, name, compute, mirrored, index):
+        def one(mirrored, index):
+            with autocast(self.device): return compute(*(x.to(self.device) for x in self.pictures(mirrored, index)))[0].half().cpu().numpy()
+        if name not in self.kept: self.kept[name] = _nan_array(self.folder / f"{name}.npy", (2, len(self.people.names), *one(mirrored[:1], index[:1]).shape))
+        kept, at = self.kept[name], list(zip(mirrored.tolist(), index.tolist()))
+        for m, i in at:
+            if np.isnan(kept[m, i]).any(): kept[m, i] = one(torch.tensor([m]), torch.tensor([i]))
+        return torch.from_numpy(np.stack([kept[m, i] for m, i in at])).float()
 
 
-def cached_people(codec, clip, people, **options) -> dict:  # as `encode_people`
-    "`encode_people`, from `data_dir()/latents` if it was done before."
-    path = data_dir() / "latents" / f"{fingerprint(codec, clip, people)}.safetensors"
+def _nan_array(path: Path, shape: tuple) -> np.ndarray:
+    "float16, on disk; NaN if it is new."
     if not path.exists():
-        encoded = encode_people(codec, clip, people, **options)
-        with atomic_write(path) as temporary: save_file({k: v.contiguous() for k, v in encoded.items()}, temporary)
-    return load_file(path)
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.lib.format.write_array_header_2_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+            row = np.full(shape[2:], np.nan, "<f2").tobytes()
+            for _ in range(shape[0] * shape[1]): file.write(row)
+    return np.load(path, mmap_mode="r+")
 
 # %% ../nbs/30_training.ipynb #11d9205a
 _GROUP_OF_REGION = np.array([next((g for g, names in enumerate(GROUPS.values()) if r in names), -1) for r in REGIONS])
@@ -457,16 +471,16 @@ def view_pairs(names: list,  # picture names, `<person>_<view>`
 
 class TransferData:
     "Draws batches of encoded pairs, several targets for each source; half of them mirrored."
-    def __init__(self, people, encoded: dict,
+    def __init__(self, encoded: EncodedPeople,
                  pairs: torch.Tensor = None):  # long [m, 2] source, target; all view pairs if None
+        people = encoded.people
         self.encoded, self.pairs = encoded, view_pairs(people.names) if pairs is None else pairs
         self.targets = {}
         for source, target in self.pairs.tolist(): self.targets.setdefault(source, []).append(target)
         self.sources = torch.tensor(list(self.targets))
-        keypoints, regions = torch.from_numpy(people.keypoints), torch.from_numpy(people.regions)
-        self.images, self.surface = people.images, people.surface
+        keypoints = torch.from_numpy(people.keypoints)
+        self.regions, self.surface = people.regions, people.surface
         self.keypoints = torch.stack([keypoints, flip_keypoints(keypoints, people.size[1])])
-        self.regions = torch.stack([regions, flip_parsing(regions).to(torch.uint8)])
 
     def batch(self, n: int,  # sources
               generator: torch.Generator,
@@ -489,13 +503,11 @@ class TransferData:
             ) -> dict:  # source_* of b rows, target_* of b * k rows
         "The batch of given pictures."
         k = target.shape[1]
-        pick = {name: value[mirrored, source] for name, value in self.encoded.items()}
         target, turned = target.flatten(), mirrored.repeat_interleave(k)
-        goals = {} if self.surface is None or not goals else {"goals": self.goals(source, target.view(-1, k), mirrored, self.encoded["latents"].shape[-2:], beyond=2)}
-        images = torch.from_numpy(self.images[source.numpy()]).movedim(-1, 1).float() / 127.5 - 1
-        return goals | {"source_images": torch.where(mirrored[:, None, None, None] > 0, images.flip(-1), images), "source_latents": pick["latents"].float(), "embeddings": pick["embeddings"].float(), "present": pick["present"],
-                "source_regions": self.regions[mirrored, source].long(), "target_latents": self.encoded["latents"][turned, target].float(),
-                "target_regions": self.regions[turned, target].long(), "target_keypoints": self.keypoints[turned, target]}
+        (images, regions), (embeddings, present), latents = self.encoded.pictures(mirrored, source), self.encoded.embeddings(mirrored, source), self.encoded.latents(mirrored, source)
+        row = {"source_images": images, "source_latents": latents, "embeddings": embeddings, "present": present, "source_regions": regions, "target_latents": self.encoded.latents(turned, target),
+               "target_regions": self.encoded.pictures(turned, target)[1], "target_keypoints": self.keypoints[turned, target]}
+        return row if self.surface is None or not goals else row | {"goals": self.goals(source, target.view(-1, k), mirrored, latents.shape[-2:], beyond=2)}
 
     def goals(self, source: torch.Tensor, target: torch.Tensor, mirrored: torch.Tensor,  # as for `rows`, targets [b, k]
               size: tuple,  # (h, w) of the grid
@@ -503,7 +515,7 @@ class TransferData:
              ) -> torch.Tensor:  # [b * k, h, w, groups, 3] from `source_goals`
         "Where each cell of the targets should look in its source."
         at = np.ix_(*(np.arange(n) * whole // n + whole // n // 2 for n, whole in zip(size, self.surface.shape[1:3])))  # the cells' centres
-        def places(i, pixels=...): return body_places(self.surface[i][pixels], self.regions[0, i].numpy()[pixels])
+        def places(i, pixels=...): return body_places(self.surface[i][pixels], self.regions[i][pixels])
         goals = [continued(source_goals(np.stack([places(t, at) for t in ts]), places(s)), beyond) for s, ts in zip(source.tolist(), target.tolist())]
         return torch.cat([g.flip(2) * torch.tensor([-1, 1, 1]) if m else g for g, m in zip(goals, mirrored.tolist())])
 
