@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAYERS', 'whole', 'head_windows', 'in_regions', 'group_windows', 'cut', 'paste', 'folded', 'found_again', 'smoothed',
            'read_cells', 'spread_out', 'mirrored_out', 'layer_of_region', 'in_layers', 'tones', 'regions_shown',
-           'apart', 'fineness', 'Guess', 'Finished', 'Finisher']
+           'sideless', 'fineness', 'Guess', 'Finished', 'Finisher']
 
 # %% ../nbs/27_finisher.ipynb #a1aacd8a
 from dataclasses import dataclass
@@ -246,10 +246,10 @@ def regions_shown(maps: torch.Tensor,  # [b, 13, H, W] one-hot
     return maps.mean((2, 3)) >= smallest
 
 
-def apart(body: torch.Tensor, other: torch.Tensor,  # [b, 3, ...] metres
-         ) -> torch.Tensor:  # [b, 1, ...]
-    "Metres between places of a head or of its mirror image: heads are symmetric."
-    return torch.cat([body[:, :1].abs() - other[:, :1].abs(), body[:, 1:] - other[:, 1:]], 1).norm(dim=1, keepdim=True)
+def sideless(places: torch.Tensor,  # [b, 3, ...] metres
+            ) -> torch.Tensor:  # the same
+    "Places of a head, of which a mirror image is as good: heads are symmetric."
+    return torch.cat([places[:, :1].abs(), places[:, 1:]], 1)
 
 
 def fineness(places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1] in a source of as many cells
@@ -370,7 +370,9 @@ class Finisher(ModelMixin, ConfigMixin):
         found = smoothed(found, said.body, gap)
         wanted = (regions * (kept & regions_shown(maps)[..., None, None])).sum(1, keepdim=True)
         shown = said.visible.sigmoid()
-        if self.config.window: shown = shown * ((.04 - apart(read(said.source_body, found), said.body)) / .01).sigmoid() * ((fineness(found) - .5) / .025).sigmoid()
+        if self.config.window:
+            off = (sideless(read(said.source_body, found)) - sideless(said.body)).norm(dim=1, keepdim=True)
+            shown = shown * ((.04 - off) / .01).sigmoid() * ((fineness(found) - .5) / .025).sigmoid()
         share = wanted * enlarged(shown, full)
         return Finished(images=painted + share * (read_cells(gone_on(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, behind=layers[:, 0], regions=regions, places=found, read=share)
 

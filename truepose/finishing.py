@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from .codec import decode
 from .core import autocast
-from .finisher import Finisher, cut, in_regions, layer_of_region
+from .finisher import Finisher, cut, in_regions, layer_of_region, sideless
 from .hpfa import token_centres
 from .parser import backdrop
 from .parsing import GROUPS, flip_parsing, one_hot
@@ -184,9 +184,8 @@ def shown_again(body: torch.Tensor,  # [b, 4, h, w] of the target's cells
                 readable: torch.Tensor,  # [b, 1, H, W] in {0, 1}
                 near: float = .03,  # metres
                ) -> torch.Tensor:  # [b, 1, h, w] in {0, 1}
-    "Whether the source shows the same places, or their mirror images: heads are symmetric."
-    mirror = torch.tensor([True, False, False]).view(1, 3, 1)
-    wanted, shown = (torch.where(mirror, places.abs(), places) for places in (body[:, :3].flatten(2), source_body[:, :3].flatten(2)))
+    "Whether the source shows the same places, or their mirror images."
+    wanted, shown = (sideless(places[:, :3]).flatten(2) for places in (body, source_body))
     wanted = wanted.mT
     far = shown.square().sum(1) + 1e3 * (source_body[:, 3:] * readable < .5).flatten(1)
     gap = torch.baddbmm(far[:, None], wanted, shown, alpha=-2).amin(2) + wanted.square().sum(2)  # squared metres
