@@ -9,6 +9,7 @@ __all__ = ['app', 'Settings', 'REPRODUCE', 'truepose', 'command', 'main', 'check
 
 # %% ../nbs/60_cli.ipynb #c96abe7e
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,7 @@ def command(function):
 
 def main():
     "Entry point of the `truepose` script."
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded, and for the kernels of runs: threads that wait soon sleep, or two processes on the same cores starve each other
     app()
 
 # %% ../nbs/60_cli.ipynb #78680b55
