@@ -16,7 +16,7 @@ from .hpfa import token_centres
 from .parser import backdrop
 from .parsing import GROUPS, flip_parsing, one_hot
 from .render import surface_places
-from .training import draw
+from .training import draw, picked
 
 # %% ../nbs/31_finishing.ipynb #a3e5b6b0
 class FinisherObjective(nn.Module):
@@ -172,11 +172,8 @@ class Drawings:
                  mirrored: torch.Tensor,  # long [b], 0 or 1
                 ) -> tuple:  # pictures [b, 3, H, W] in [-1, 1], regions long [b, H, W], surface maps [b, 3, H, W] as bytes
         "Pictures of the set at full size."
-        def array(name): return torch.from_numpy(getattr(self.people, name)[index.numpy()])
-        turn = mirrored.view(-1, 1, 1) > 0
-        images, surface = (torch.where(turn[:, None], x.flip(-1), x) for x in (array(name).movedim(-1, 1) for name in ("images", "surface")))
-        regions = array("regions").long()
-        return images.float() / 127.5 - 1, torch.where(turn, flip_parsing(regions), regions), surface
+        images, surface = (picked(array, mirrored, index).movedim(-1, 1) for array in (self.people.images, self.people.surface))
+        return images.float() / 127.5 - 1, picked(self.people.regions, mirrored, index, flip_parsing), surface
 
 
 def shown_again(body: torch.Tensor,  # [b, 4, h, w] of the target's cells

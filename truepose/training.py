@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ATTENTION', 'step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History',
            'read_history', 'stop_flag', 'make_optimizer', 'Fit', 'fit', 'gradients', 'averaged', 'fingerprint',
-           'EncodedPeople', 'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData',
+           'picked', 'EncodedPeople', 'body_places', 'source_goals', 'continued', 'view_pairs', 'TransferData',
            'correspondence_loss', 'person_share', 'TransferObjective', 'choose_learnt', 'add_lora', 'merge_lora',
            'pipeline_from_checkpoint', 'errors_by_timestep', 'draw', 'preview']
 
@@ -347,6 +347,16 @@ def fingerprint(codec, clip, people) -> str:  # 16 hex digits
     return digest.hexdigest()[:16]
 
 
+def picked(array: np.ndarray,  # [n, h, w, ...] of all pictures
+           mirrored: torch.Tensor,  # long [b], 0 or 1
+           index: torch.Tensor,  # long [b]
+           flip=lambda rows: rows.flip(2),  # what mirrors them
+          ) -> torch.Tensor:  # [b, h, w, ...]
+    "Those pictures, mirrored or not."
+    rows = torch.from_numpy(array[index.numpy()])
+    return torch.where(mirrored.view(-1, *[1] * (rows.ndim - 1)) > 0, flip(rows), rows)
+
+
 class EncodedPeople:
     "Pictures of a set and their mirror images, latents and region embeddings with them."
     def __init__(self, codec, clip,
@@ -356,27 +366,29 @@ class EncodedPeople:
         self.codec, self.clip = (copy.deepcopy(network).to(device).eval() for network in (codec, clip))
         self.folder, self.kept = data_dir() / "latents" / fingerprint(codec, clip, people), {}
 
-    def pictures(self, mirrored: torch.Tensor,  # long [b], 0 or 1
-                 index: torch.Tensor,  # long [b]
-                ) -> tuple:  # pictures [b, 3, h, w] in [-1, 1], regions long [b, h, w]
+    def images(self, mirrored: torch.Tensor,  # long [b], 0 or 1
+               index: torch.Tensor,  # long [b]
+              ) -> torch.Tensor:  # [b, 3, h, w] in [-1, 1]
         "Pictures of the set."
-        images, regions = (torch.from_numpy(array[index.numpy()]) for array in (self.people.images, self.people.regions))
-        images, regions, turn = images.movedim(-1, 1).float() / 127.5 - 1, regions.long(), mirrored.view(-1, 1, 1) > 0
-        return torch.where(turn[:, None], images.flip(-1), images), torch.where(turn, flip_parsing(regions), regions)
+        return picked(self.people.images, mirrored, index).movedim(-1, 1).float() / 127.5 - 1
+
+    def regions(self, mirrored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:  # long [b, h, w]
+        "Their parsing maps."
+        return picked(self.people.regions, mirrored, index, flip_parsing)
 
     def latents(self, mirrored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:  # float32 [b, c, h, w]
-        "Latents of pictures."
-        return self._look("latents", lambda image, regions: encode(self.codec, image), mirrored, index)
+        "Their latents."
+        return self._look("latents", lambda *at: encode(self.codec, self.images(*at).to(self.device)), mirrored, index)
 
     def embeddings(self, mirrored: torch.Tensor, index: torch.Tensor) -> tuple:  # float32 [b, 14, d], present bool [b, 14]
-        "Region embeddings of pictures; those of absent regions are 0."
-        found = self._look("embeddings", lambda image, regions: embed_regions(self.clip, image, regions)[0], mirrored, index)
+        "Their region embeddings; those of absent regions are 0."
+        found = self._look("embeddings", lambda *at: embed_regions(self.clip, self.images(*at).to(self.device), self.regions(*at).to(self.device))[0], mirrored, index)
         return found, found.any(-1)
 
     @torch.no_grad()
     def _look(self, name, compute, mirrored, index):
         def one(mirrored, index):
-            with autocast(self.device): return compute(*(x.to(self.device) for x in self.pictures(mirrored, index)))[0].half().cpu().numpy()
+            with autocast(self.device): return compute(mirrored, index)[0].half().cpu().numpy()
         if name not in self.kept: self.kept[name] = _nan_array(self.folder / f"{name}.npy", (2, len(self.people.names), *one(mirrored[:1], index[:1]).shape))
         kept, at = self.kept[name], list(zip(mirrored.tolist(), index.tolist()))
         for m, i in at:
@@ -504,9 +516,9 @@ class TransferData:
         "The batch of given pictures."
         k = target.shape[1]
         target, turned = target.flatten(), mirrored.repeat_interleave(k)
-        (images, regions), (embeddings, present), latents = self.encoded.pictures(mirrored, source), self.encoded.embeddings(mirrored, source), self.encoded.latents(mirrored, source)
-        row = {"source_images": images, "source_latents": latents, "embeddings": embeddings, "present": present, "source_regions": regions, "target_latents": self.encoded.latents(turned, target),
-               "target_regions": self.encoded.pictures(turned, target)[1], "target_keypoints": self.keypoints[turned, target]}
+        (embeddings, present), latents = self.encoded.embeddings(mirrored, source), self.encoded.latents(mirrored, source)
+        row = {"source_images": self.encoded.images(mirrored, source), "source_latents": latents, "embeddings": embeddings, "present": present, "source_regions": self.encoded.regions(mirrored, source),
+               "target_latents": self.encoded.latents(turned, target), "target_regions": self.encoded.regions(turned, target), "target_keypoints": self.keypoints[turned, target]}
         return row if self.surface is None or not goals else row | {"goals": self.goals(source, target.view(-1, k), mirrored, latents.shape[-2:], beyond=2)}
 
     def goals(self, source: torch.Tensor, target: torch.Tensor, mirrored: torch.Tensor,  # as for `rows`, targets [b, k]
