@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYERS', 'whole', 'head_windows', 'in_regions', 'group_windows', 'cut', 'paste', 'folded', 'found_again', 'smoothed',
-           'read_cells', 'spread_out', 'mirrored_out', 'layer_of_region', 'in_layers', 'tones', 'regions_shown',
-           'sideless', 'fineness', 'Guess', 'Finished', 'Finisher']
+           'read_cells', 'spread_out', 'mirrored_out', 'read_pieces', 'layer_of_region', 'in_layers', 'tones',
+           'regions_shown', 'sideless', 'fineness', 'Guess', 'Finished', 'Finisher']
 
 # %% ../nbs/27_finisher.ipynb #a1aacd8a
 from dataclasses import dataclass
@@ -216,6 +216,20 @@ def mirrored_out(picture: torch.Tensor,  # [b, 3, H, W]
     index = torch.from_numpy(index).to(picture.device)[:, None].expand(-1, picture.shape[1], -1)
     return picture.float().flatten(2).gather(2, index).unflatten(2, (height, width))
 
+# %% ../nbs/27_finisher.ipynb #027147fc
+def read_pieces(photo: torch.Tensor,  # [b, 3, H, W]
+                masks: torch.Tensor,  # [b, n, H, W] in {0, 1}, where the photo shows each piece
+                shares: torch.Tensor,  # [b, n, H, W] in [0, 1], how likely a pixel of the result shows it
+                places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1] where to read, of cells
+                gone_on,  # `spread_out` or `mirrored_out`: what a piece looks like beyond its edge
+                elsewhere: float = .02,  # weight of a share where the photo shows something else
+               ) -> torch.Tensor:  # float32 [b, 3, H, W]
+    "The photo at these places, each piece as if the photo showed nothing else."
+    pieces = [gone_on(photo, mask) if mask.any() else photo for mask in masks.split(1, 1)]
+    pieces, own = read_cells(torch.cat([*pieces, masks], 1), places).split([3 * len(pieces), len(pieces)], 1)
+    weight = shares * (elsewhere + own)
+    return (weight[:, :, None] * pieces.unflatten(1, (-1, 3))).sum(1) / weight.sum(1, keepdim=True).clamp(min=1e-9)
+
 # %% ../nbs/27_finisher.ipynb #7837098a
 LAYERS = {"backdrop": ("background",), "hair": ("hair",), "skin": ("face", "torso", "left_arm", "right_arm", "left_leg", "right_leg"), "tops": ("upper", "dress", "coat"), "bottoms": ("lower",), "shoes": ("shoes",)}
 
@@ -368,13 +382,14 @@ class Finisher(ModelMixin, ConfigMixin):
         found = found_again(said.body, F.avg_pool2d(regions, fine), said.source_body, F.avg_pool2d(maps * kept, fine), reach)
         gap = (folded(read(said.source_body, found)) - folded(said.body)).norm(dim=1, keepdim=True)
         found = smoothed(found, said.body, gap)
-        wanted = (regions * (kept & regions_shown(maps)[..., None, None])).sum(1, keepdim=True)
         shown = said.visible.sigmoid()
         if self.config.window:
             off = (sideless(read(said.source_body, found)) - sideless(said.body)).norm(dim=1, keepdim=True)
             shown = shown * ((.04 - off) / .01).sigmoid() * ((fineness(found) - .5) / .025).sigmoid()
-        share = wanted * enlarged(shown, full)
-        return Finished(images=painted + share * (read_cells(gone_on(photo, (maps * kept).sum(1, keepdim=True)), found) - painted), painted=painted, behind=layers[:, 0], regions=regions, places=found, read=share)
+        likely, masks = ((x * regions_shown(maps)[..., None, None])[:, kept[:, 0, 0]] for x in (regions, maps))
+        if self.config.window: likely, masks = (x.sum(1, keepdim=True) for x in (likely, masks))  # hair and face are one thing
+        share = likely.sum(1, keepdim=True) * enlarged(shown, full)
+        return Finished(images=painted + share * (read_pieces(photo, masks, likely, found, gone_on) - painted), painted=painted, behind=layers[:, 0], regions=regions, places=found, read=share)
 
     def finish(self, picture: torch.Tensor, behind: torch.Tensor,  # [b, 3, H, W] made so far, and what stands behind the person in it; a finisher of the whole picture takes no notice of them
                drawn, places, shares, photo, regions, keypoints, source_keypoints,  # as for `views`
