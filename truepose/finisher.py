@@ -377,16 +377,16 @@ class Finisher(ModelMixin, ConfigMixin):
         layers = enlarged(said.layers.flatten(1, 2), full).unflatten(1, (-1, 3))
         if behind is not None: layers = torch.cat([behind[:, None], layers[:, 1:]], 1)
         painted = (in_layers(regions)[:, :, None] * layers).sum(1)
-        kept = in_regions(GROUPS[self.config.reads], maps.device)[:, None, None]
+        kept = in_regions(GROUPS[self.config.reads], maps.device)
         reach, gone_on = (1, spread_out) if self.config.window else (4, mirrored_out)  # cloth is a pattern, which goes on; a head is not
-        found = found_again(said.body, F.avg_pool2d(regions, fine), said.source_body, F.avg_pool2d(maps * kept, fine), reach)
+        found = found_again(said.body, F.avg_pool2d(regions, fine), said.source_body, F.avg_pool2d(maps * kept[:, None, None], fine), reach)
         gap = (folded(read(said.source_body, found)) - folded(said.body)).norm(dim=1, keepdim=True)
         found = smoothed(found, said.body, gap)
         shown = said.visible.sigmoid()
         if self.config.window:
             off = (sideless(read(said.source_body, found)) - sideless(said.body)).norm(dim=1, keepdim=True)
             shown = shown * ((.04 - off) / .01).sigmoid() * ((fineness(found) - .5) / .025).sigmoid()
-        likely, masks = ((x * regions_shown(maps)[..., None, None])[:, kept[:, 0, 0]] for x in (regions, maps))
+        likely, masks = ((x * regions_shown(maps)[..., None, None])[:, kept] for x in (regions, maps))
         if self.config.window: likely, masks = (x.sum(1, keepdim=True) for x in (likely, masks))  # hair and face are one thing
         share = likely.sum(1, keepdim=True) * enlarged(shown, full)
         return Finished(images=painted + share * (read_pieces(photo, masks, likely, found, gone_on) - painted), painted=painted, behind=layers[:, 0], regions=regions, places=found, read=share)
