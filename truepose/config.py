@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PRESETS', 'Preset', 'unet_config', 'get_preset']
 
-# %% ../nbs/01_config.ipynb #1a496bf3
-from dataclasses import asdict, dataclass, field, replace
+# %% ../nbs/01_config.ipynb #ab3a6c85
+from dataclasses import dataclass, field, replace
 
 # %% ../nbs/01_config.ipynb #3da8b086
 @dataclass(frozen=True)

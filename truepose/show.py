@@ -6,8 +6,9 @@
 __all__ = ['JOINTS', 'BONES', 'JOINT_COLOURS', 'BONE_COLOURS', 'PARSING_COLOURS', 'to_uint8', 'draw_skeleton', 'colour_parsing',
            'image_grid']
 
-# %% ../nbs/02_show.ipynb #7ab53d29
+# %% ../nbs/02_show.ipynb #67b55acd
 import colorsys
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
