@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from truepose.cli import app
-from truepose.pose import save_keypoints
+from truepose.data.pose import save_keypoints
 
 
 COMMANDS = ("people", "unpack", "doctor", "pose", "parse", "generate", "train", "run", "export", "evaluate", "reproduce")
@@ -145,7 +145,7 @@ def photo(tmp_path):
 def tiny_parser(tmp_path_factory):
     "A saved parser with random weights."
     import torch
-    from truepose.parser import parser_network
+    from truepose.photo.parser import parser_network
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("parser")
     parser_network((64, 44), (8, 16)).save_pretrained(folder)
@@ -154,7 +154,7 @@ def tiny_parser(tmp_path_factory):
 
 def test_photo_to_generated_picture(photo, tiny, tiny_parser):
     "pose, parse, generate: each takes what the one before wrote."
-    from truepose.pose import load_keypoints
+    from truepose.data.pose import load_keypoints
     source = photo/"source.png"
     result = call("pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json", "--frame", source, "--size", 64,
                   "--overlay", photo/"joints.png")
@@ -171,7 +171,7 @@ def test_photo_to_generated_picture(photo, tiny, tiny_parser):
 
 def test_pose_and_parse_keep_the_photographs_size(photo, tiny_parser):
     "Upright: the note in the file is obeyed by both."
-    from truepose.pose import load_keypoints
+    from truepose.data.pose import load_keypoints
     assert call("pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json").exit_code == 0
     assert call("parse", photo/"photo.jpg", "--weights", tiny_parser, "--out", photo/"parsing.png").exit_code == 0
     assert load_keypoints(photo/"pose.json")[1] == (300, 400)
@@ -206,8 +206,8 @@ def test_pose_of_a_real_photograph(tmp_path):
     "Where MediaPipe is: NASA's portrait of Eileen Collins, from scikit-image."
     from skimage import data
     from truepose.core import InputError
-    from truepose.photo import MediaPipePose
-    from truepose.pose import load_keypoints
+    from truepose.photo.photo import MediaPipePose
+    from truepose.data.pose import load_keypoints
     try: MediaPipePose().close()
     except InputError: pytest.skip("no MediaPipe here: make pose")
     Image.fromarray(data.astronaut()).save(tmp_path/"astronaut.png")
@@ -254,7 +254,7 @@ def test_people_in_shards_verified_and_unpacked(tmp_path):
 
 @pytest.mark.parametrize("layout", ["patn", "gfla", "nted", "pcdms", "wpose", "people"])
 def test_doctor_passes_a_correct_folder(tmp_path, layout):
-    from truepose.deepfashion import write_example
+    from truepose.data.examples import write_example
     before = sorted(write_example(tmp_path/"folder", layout).rglob("*"))
     result = call("doctor", tmp_path/"folder", "--subset", "--sheet", tmp_path/"sheet.png")
     assert result.exit_code == 0 and "nothing to complain about" in result.output, result.output
@@ -263,7 +263,7 @@ def test_doctor_passes_a_correct_folder(tmp_path, layout):
 
 
 def test_doctor_names_file_fault_and_fix(tmp_path):
-    from truepose.deepfashion import write_example
+    from truepose.data.examples import write_example
     folder = write_example(tmp_path/"folder", "patn", kind="bordered")
     poses = folder/"fasion-resize-annotation-test.csv"
     poses.write_text(poses.read_text().replace("keypoints_y:keypoints_x", "keypoints_x:keypoints_y"))

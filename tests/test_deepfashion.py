@@ -3,9 +3,12 @@ import numpy as np
 import pytest
 import torch
 
-from truepose.data import PairDataset
-from truepose.deepfashion import ShopDataset, ShopName, new_item_pairs, read_listing, write_example
-from truepose.doctor import COUNTS, examine
+from truepose.data.pairs import PairDataset
+from truepose.data.deepfashion import ShopDataset, read_listing
+from truepose.data.formats import ShopName, new_item_pairs
+from truepose.data.examples import write_example
+from truepose.data.checks import COUNTS
+from truepose.data.doctor import examine
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +20,8 @@ def people(tmp_path_factory):
 def test_training_reads_photographs(people, tmp_path, monkeypatch):
     "Encoded, paired and batched as the rendered people are; every pair of the list, mirrored or not."
     from truepose.pipeline import pipeline_from_preset
-    from truepose.training import EncodedPeople, TransferData, view_pairs
+    from truepose.train.encoded import EncodedPeople
+    from truepose.train.pairs import TransferData, view_pairs
     torch.manual_seed(0)
     monkeypatch.setenv("TRUEPOSE_DATA", str(tmp_path))
     pipe = pipeline_from_preset("tiny")
@@ -28,7 +32,7 @@ def test_training_reads_photographs(people, tmp_path, monkeypatch):
 
 
 def test_evaluation_reads_photographs(people, tmp_path):
-    from truepose.evaluation import copy_source, evaluate
+    from truepose.evaluate.methods import copy_source, evaluate
     rows = evaluate(PairDataset(people, people.pairs), {"copy_source": copy_source}, tmp_path, {}, progress=False)
     assert len(rows) == 12 and all(0 < row["ssim"] < 1 for row in rows)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from truepose.training import read_history
+from truepose.train.loop import read_history
 
 HERE = Path(__file__).resolve().parent
 

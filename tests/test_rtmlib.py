@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from truepose.core import InputError
-from truepose.photo import RtmlibPose
+from truepose.photo.photo import RtmlibPose
 
 onnx = pytest.importorskip("onnx", exc_type=ImportError)
 pytest.importorskip("rtmlib", exc_type=ImportError)  # also where OpenCV lacks a library of the system

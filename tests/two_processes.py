@@ -2,9 +2,10 @@
 import sys
 
 import torch
-from truepose.model import model_from_preset
-from truepose.objective import make_scheduler
-from truepose.training import TransferObjective, fit
+from truepose.method.model import model_from_preset
+from truepose.method.objective import make_scheduler
+from truepose.train.transfer import TransferObjective
+from truepose.train.loop import fit
 
 
 def make_batch(generator):

@@ -7,7 +7,7 @@ __all__ = ['app', 'Settings', 'REPRODUCE', 'truepose', 'command', 'main', 'check
            'check_people', 'unpack', 'doctor', 'pose', 'choose_parser', 'load_pose_of', 'parse', 'weights_size',
            'fit_shape', 'read_inputs', 'generate', 'read_settings', 'run', 'train', 'export', 'evaluate', 'reproduce']
 
-# %% ../nbs/90_cli.ipynb #50226613
+# %% ../nbs/90_cli.ipynb #7dda995b
 import functools
 import os
 import sys
@@ -147,9 +147,8 @@ def pose(picture: Annotated[Path, typer.Argument(help="photograph of a person, o
     wanted = picture_size(size)
     if estimator not in ("mediapipe", "rtmlib"): raise InputError(f"--estimator is {estimator!r}: choose mediapipe or rtmlib")
     if weights is not None and estimator != "rtmlib": raise InputError("--weights: only rtmlib takes a folder of weights; add --estimator rtmlib")
-    from truepose.photo.photo import (
-    MediaPipePose, RtmlibPose, cut, cut_keypoints, frame_box, import_pose, open_photo,
-)
+    from truepose.photo.photo import MediaPipePose, RtmlibPose, cut, cut_keypoints, frame_box
+    from truepose.photo.photo import import_pose, open_photo
     from truepose.data.pose import save_keypoints
     from truepose.show import draw_skeleton
     image = open_photo(picture)

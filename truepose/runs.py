@@ -6,7 +6,7 @@
 __all__ = ['OURS', 'find_notebook', 'declared_parameters', 'check_parameters', 'parse_parameter', 'read_params', 'check_variant',
            'run', 'RunError']
 
-# %% ../nbs/03_runs.ipynb #25a817f8
+# %% ../nbs/03_runs.ipynb #8824ba27
 import ast
 import difflib
 import hashlib
@@ -18,9 +18,8 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from truepose.core import (
-    InputError, figures_dir, manifest, repo_root, results_dir, runs_dir, write_json,
-)
+from .core import InputError, figures_dir, manifest, repo_root, results_dir, runs_dir
+from .core import write_json
 
 # %% ../nbs/03_runs.ipynb #4eb933c2
 def find_notebook(notebook: str | Path,  # a path, or a name such as `e03_evaluate`

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['UNREADABLE', 'Listing', 'read_listing', 'picture_size', 'parsing_rule', 'load_shop_picture', 'ShopDataset']
 
-# %% ../../nbs/data/86_deepfashion.ipynb #626bb8b7
+# %% ../../nbs/data/86_deepfashion.ipynb #debb98b1
 import hashlib
 import os
 import shutil
@@ -23,10 +23,8 @@ from ..core import InputError
 from .parsing import label_names, load_parsing, to_regions
 from .folder import PeopleDataset
 from .formats import index_files, read_pair_list, read_points
-from truepose.data.layouts import (
-    FILTERS, LAYOUTS, _known, find_first, find_layout, fit_box, fit_keypoints, fit_picture,
-    unit_keypoints,
-)
+from .layouts import FILTERS, LAYOUTS, _known, find_first, find_layout, fit_box
+from .layouts import fit_keypoints, fit_picture, unit_keypoints
 
 # %% ../../nbs/data/86_deepfashion.ipynb #1c81601b
 @dataclass

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Diagnosis', 'Choices', 'examine', 'overlay_sheet']
 
-# %% ../../nbs/data/92_doctor.ipynb #223901f6
+# %% ../../nbs/data/92_doctor.ipynb #439dbed5
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +18,14 @@ from ..core import InputError
 from ..show import colour_parsing, draw_skeleton, image_grid
 from .parsing import check_parsing, label_names
 from .formats import index_files, read_pair_list, read_points
-from truepose.data.layouts import (
-    FRAMES, LAYOUTS, RULES, Layout, find_first, find_layout, fit_picture,
-)
-from truepose.data.deepfashion import (
-    Listing, load_shop_picture, parsing_rule, picture_size, read_listing,
-)
-from truepose.data.checks import (
-    COUNTS, WPOSE_COUNTS, Finding, _load_labels, attempt, check_counts, check_files,
-    check_garments, check_maps, check_pairs, check_pictures, check_points, count, error, read_list,
-    spread, warning,
-)
+from .layouts import FRAMES, LAYOUTS, RULES, Layout, find_first, find_layout
+from .layouts import fit_picture
+from .deepfashion import Listing, load_shop_picture, parsing_rule, picture_size
+from .deepfashion import read_listing
+from .checks import COUNTS, WPOSE_COUNTS, Finding, _load_labels, attempt, check_counts
+from .checks import check_files, check_garments, check_maps, check_pairs
+from .checks import check_pictures, check_points, count, error, read_list, spread
+from .checks import warning
 
 # %% ../../nbs/data/92_doctor.ipynb #69c25257
 @dataclass

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['load_person', 'PeopleDataset', 'read_attributes']
 
-# %% ../../nbs/data/60_folder.ipynb #75e08af3
+# %% ../../nbs/data/60_folder.ipynb #55dca73b
 import contextlib
 import functools
 import hashlib

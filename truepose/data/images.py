@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['load_image']
 
-# %% ../../nbs/data/40_images.ipynb #5e79c2f0
+# %% ../../nbs/data/40_images.ipynb #ea394fee
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_pairs', 'PairDataset', 'PairStream']
 
-# %% ../../nbs/data/70_pairs.ipynb #d1225146
+# %% ../../nbs/data/70_pairs.ipynb #7643693b
 import csv
 import functools
 import json

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['match_names', 'measure_pair', 'compare_tables', 'evaluate_folders']
 
-# %% ../../nbs/evaluate/50_folders.ipynb #372aba02
+# %% ../../nbs/evaluate/50_folders.ipynb #02d622c6
 import functools
 import json
 import shutil
@@ -24,19 +24,15 @@ from ..data.parsing import load_parsing, to_regions
 from ..data.surface import load_surface
 from ..data.images import load_image
 from ..data.shards import IMAGE_ENDINGS
-from truepose.evaluate.metrics import (
-    MEASURES, REGION_GROUPS, pair_measures, paired_difference, region_mask, summarise,
-)
-from truepose.evaluate.features import (
-    Absent, face_cosine, frechet_distance, kernel_distance, load_encoder, load_lpips,
-    lpips_distance, pose_error, retrieval_ranks, surface_error,
-)
-from truepose.evaluate.protocols import (
-    canonical_name, garment_of, get_protocols, person_of, prepare, score_pair, split_pair,
-)
-from truepose.evaluate.methods import (
-    SAVE_EVERY, _TEXTS, codec_roundtrip, fingerprint, read_rows, write_rows,
-)
+from .metrics import MEASURES, REGION_GROUPS, pair_measures, paired_difference
+from .metrics import region_mask, summarise
+from .features import Absent, face_cosine, frechet_distance, kernel_distance
+from .features import load_encoder, load_lpips, lpips_distance, pose_error
+from .features import retrieval_ranks, surface_error
+from .protocols import canonical_name, garment_of, get_protocols, person_of
+from .protocols import prepare, score_pair, split_pair
+from .methods import SAVE_EVERY, _TEXTS, codec_roundtrip, fingerprint, read_rows
+from .methods import write_rows
 
 # %% ../../nbs/evaluate/50_folders.ipynb #2ad75abc
 def _pictures(folder: Path, field: str) -> dict:  # name without ending -> path

@@ -6,7 +6,7 @@
 __all__ = ['RESIZES', 'PROTOCOLS', 'resize', 'Protocol', 'get_protocols', 'prepare', 'score_pair', 'canonical_name', 'split_pair',
            'person_of', 'garment_of']
 
-# %% ../../nbs/evaluate/30_protocols.ipynb #00c3b884
+# %% ../../nbs/evaluate/30_protocols.ipynb #a5745b8a
 import re
 from dataclasses import dataclass
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['enlarged', 'read', 'look_up', 'Lookup']
 
-# %% ../../nbs/finish/10_lookup.ipynb #ab94256c
+# %% ../../nbs/finish/10_lookup.ipynb #38396d6f
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -6,7 +6,7 @@
 __all__ = ['LAYERS', 'layer_of_region', 'in_layers', 'tones', 'regions_shown', 'sideless', 'fineness', 'Guess', 'Finished',
            'Finisher']
 
-# %% ../../nbs/finish/40_network.ipynb #b981a7e7
+# %% ../../nbs/finish/40_network.ipynb #c7f9bcc8
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +20,8 @@ from ..data.parsing import GROUPS, REGIONS, one_hot
 from ..method.hpfa import STREAMS, token_centres
 from .lookup import enlarged, read
 from .windows import cut, group_windows, head_windows, in_regions, paste, whole
-from truepose.finish.places import (
-    folded, found_again, mirrored_out, read_pieces, smoothed, spread_out,
-)
+from .places import folded, found_again, mirrored_out, read_pieces, smoothed
+from .places import spread_out
 
 # %% ../../nbs/finish/40_network.ipynb #7837098a
 LAYERS = {"backdrop": ("background",), "hair": ("hair",), "skin": ("face", "torso", "left_arm", "right_arm", "left_leg", "right_leg"), "tops": ("upper", "dress", "coat"), "bottoms": ("lower",), "shoes": ("shoes",)}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RegionContext', 'cross_attention', 'SourceStates', 'AlignedAttention', 'stream_shares', 'alignment_loss']
 
-# %% ../../nbs/method/60_caa.ipynb #4e54bbfc
+# %% ../../nbs/method/60_caa.ipynb #33ee1cf8
 from dataclasses import dataclass, field
 
 import torch

@@ -6,7 +6,7 @@
 __all__ = ['TruePoseOutput', 'TruePoseModel', 'add_aligned_attention', 'lookup_block', 'SelfAttention',
            'start_from_self_attention', 'encode_source', 'model_from_preset', 'model_from_unet']
 
-# %% ../../nbs/method/80_model.ipynb #1991c500
+# %% ../../nbs/method/80_model.ipynb #a64154f4
 from dataclasses import dataclass
 
 import torch
@@ -17,9 +17,8 @@ from torch import nn
 
 from ..config import Preset, get_preset
 from ..data.parsing import REGIONS, occupancy
-from truepose.method.unet import (
-    ConditionedUNet, KeepingSelfAttention, attention_blocks, keep_source_states, level_sizes,
-)
+from .unet import ConditionedUNet, KeepingSelfAttention, attention_blocks
+from .unet import keep_source_states, level_sizes
 from .hpfa import STREAMS, FusionAttention, group_tokens
 from .caa import AlignedAttention, RegionContext, SourceStates
 from .pose_encoder import PoseEncoder, zero_init

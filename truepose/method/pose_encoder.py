@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PoseEncoder', 'zero_init']
 
-# %% ../../nbs/method/70_pose_encoder.ipynb #108fd664
+# %% ../../nbs/method/70_pose_encoder.ipynb #debe199a
 import torch
 from torch import nn
 

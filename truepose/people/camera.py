@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Camera', 'look_at', 'project']
 
-# %% ../../nbs/people/14_camera.ipynb #402900fa
+# %% ../../nbs/people/14_camera.ipynb #757129e0
 from dataclasses import dataclass
 
 import numpy as np

@@ -6,20 +6,19 @@
 __all__ = ['PRINTS', 'MOTIFS', 'TWO_TONED', 'TWO_COLOURS', 'THREE_COLOURS', 'PALETTES', 'sample_fabric', 'describe',
            'fabric_hash']
 
-# %% ../../nbs/people/24_fabric.ipynb #23d9e4e0
+# %% ../../nbs/people/24_fabric.ipynb #3dc177f8
 import hashlib
 
 import numpy as np
 
-from truepose.people.colours import (
-    _ANCHOR_LAB, _NAMES, colour_name, lab_to_rgb, rgb_to_lab, sample_colour,
-)
-from truepose.people.tiles import (
-    KINDS, ON_CHEST, Fabric, _a, _ground, argyle_tile, cable_tile, camouflage_tile, check_tile,
-    diagonal_tile, dots_tile, floral_tile, herringbone_tile, houndstooth_tile, leopard_tile,
-    melange_tile, motif_tile, plaid_tile, rib_tile, sample_logo, sample_print, sample_text,
-    stripes_tile, tiedye_tile, windowpane_tile, zigzag_tile,
-)
+from .colours import _ANCHOR_LAB, _NAMES, colour_name, lab_to_rgb, rgb_to_lab
+from .colours import sample_colour
+from .tiles import KINDS, ON_CHEST, Fabric, _a, _ground, argyle_tile, cable_tile
+from .tiles import camouflage_tile, check_tile, diagonal_tile, dots_tile, floral_tile
+from .tiles import herringbone_tile, houndstooth_tile, leopard_tile, melange_tile
+from .tiles import motif_tile, plaid_tile, rib_tile, sample_logo, sample_print
+from .tiles import sample_text, stripes_tile, tiedye_tile, windowpane_tile
+from .tiles import zigzag_tile
 
 # %% ../../nbs/people/24_fabric.ipynb #58049840
 PRINTS = {"print": sample_print, "logo": sample_logo, "text": sample_text}

@@ -7,15 +7,14 @@ __all__ = ['NECKLINES', 'FIELDS', 'SHAPERS', 'sleeve_coordinate', 'neck_field', 
            'band_field', 'shoe_field', 'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs',
            'shape_top', 'shape_pants', 'shape_skirt', 'shape_shoe']
 
-# %% ../../nbs/people/32_garments.ipynb #d73c4805
+# %% ../../nbs/people/32_garments.ipynb #81a157d1
 import numpy as np
 import scipy.ndimage as ndimage
 import scipy.sparse as sp
 
 from .body import RestBody
-from truepose.people.sheets import (
-    Piece, Points, Sheet, Wardrobe, renumbered, smoothed, vertex_normals,
-)
+from .sheets import Piece, Points, Sheet, Wardrobe, renumbered, smoothed
+from .sheets import vertex_normals
 
 # %% ../../nbs/people/32_garments.ipynb #031b073e
 def sleeve_coordinate(wardrobe: Wardrobe, points: Points) -> np.ndarray:  # [n]

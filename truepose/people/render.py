@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Rendered', 'keypoints_of', 'render', 'frame_camera']
 
-# %% ../../nbs/people/62_render.ipynb #1f2aab0b
+# %% ../../nbs/people/62_render.ipynb #387bca07
 import math
 from dataclasses import dataclass
 
@@ -18,13 +18,10 @@ from .scene import Backdrop, Light, Occluder
 from .raster import rasterise_flat, shortening, vertex_normals, zbuffer
 from .prepare import WRAPS, noise_tiles, prepare
 from .materials import _PRINT_STARTS, _TILE_STARTS
-from truepose.people.shade import (
-    FLOOR, SPIRAL, centre_normals, compose, draw_occluder, floor_shadow, occlusion, shade,
-    smooth_ambient,
-)
-from truepose.people.labels import (
-    OVER_EAR, OVER_FACE, OVER_LIMB, OVER_SHOULDER, joint_cover, joint_visibility, read_labels,
-)
+from .shade import FLOOR, SPIRAL, centre_normals, compose, draw_occluder
+from .shade import floor_shadow, occlusion, shade, smooth_ambient
+from .labels import OVER_EAR, OVER_FACE, OVER_LIMB, OVER_SHOULDER, joint_cover
+from .labels import joint_visibility, read_labels
 
 # %% ../../nbs/people/62_render.ipynb #248287f0
 @dataclass

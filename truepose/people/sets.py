@@ -7,7 +7,7 @@ __all__ = ['VERSION', 'TABLES', 'FILES', 'SIZES', 'TOLERANCE', 'person_attribute
            'content_hash', 'per_shard', 'shard_paths', 'content_of', 'write_people', 'unpack_people', 'verify_people',
            'write_named', 'thumbnails', 'save_reference', 'compare_with_published', 'people_dataset']
 
-# %% ../../nbs/people/78_sets.ipynb #10fbb4f0
+# %% ../../nbs/people/78_sets.ipynb #fd49d2e6
 import csv
 import hashlib
 import io
@@ -26,9 +26,8 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from truepose.core import (
-    InputError, atomic_write, data_dir, manifest, package_dir, read_json, write_json,
-)
+from ..core import InputError, atomic_write, data_dir, manifest, package_dir, read_json
+from ..core import write_json
 from ..data.pose import keypoints_record
 from ..data.parsing import label_names
 from ..data.shards import open_set, read_shard, unpack_shard, write_shard
@@ -36,9 +35,8 @@ from .body import Body
 from .fabric import fabric_hash
 from .dressing import dress
 from .truth import surface_map
-from truepose.people.persons import (
-    SPLITS, Person, identity_hash, make_person, outfit_hashes, take_shot,
-)
+from .persons import SPLITS, Person, identity_hash, make_person, outfit_hashes
+from .persons import take_shot
 from .captions import captions, person_pairs
 from .stored import depth_picture, fine_map, pair_difficulty, stored_parsing
 

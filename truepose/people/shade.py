@@ -6,7 +6,7 @@
 __all__ = ['SPIRAL', 'FLOOR', 'CELLS', 'occlusion', 'smooth_ambient', 'centre_normals', 'shade', 'floor_shadow', 'compose',
            'place_occluder', 'draw_occluder']
 
-# %% ../../nbs/people/58_shade.ipynb #444cd224
+# %% ../../nbs/people/58_shade.ipynb #099f7b1c
 import math
 
 import numpy as np

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ATTENTION', 'choose_learnt', 'add_lora', 'merge_lora', 'pipeline_from_checkpoint']
 
-# %% ../../nbs/train/60_adapt.ipynb #b8f153f1
+# %% ../../nbs/train/60_adapt.ipynb #6b556683
 from pathlib import Path
 
 import torch

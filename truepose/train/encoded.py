@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fingerprint', 'picked', 'EncodedPeople']
 
-# %% ../../nbs/train/20_encoded.ipynb #7e02d45a
+# %% ../../nbs/train/20_encoded.ipynb #ad6a3d93
 import copy
 import hashlib
 import json

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SEEN', 'FinisherObjective', 'distance', 'draw_pairs', 'as_photographed', 'as_estimated', 'Drawings', 'shown_again']
 
-# %% ../../nbs/train/70_finisher.ipynb #a1c2b205
+# %% ../../nbs/train/70_finisher.ipynb #c121386d
 import torch
 from torch import nn
 from torch.nn import functional as F

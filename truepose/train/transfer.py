@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['person_share', 'TransferObjective', 'errors_by_timestep', 'draw', 'preview']
 
-# %% ../../nbs/train/50_transfer.ipynb #acae37a2
+# %% ../../nbs/train/50_transfer.ipynb #698df655
 import copy
 
 import torch
