@@ -7,7 +7,7 @@ __all__ = ['app', 'Settings', 'REPRODUCE', 'truepose', 'command', 'main', 'check
            'check_people', 'unpack', 'doctor', 'pose', 'choose_parser', 'load_pose_of', 'parse', 'weights_size',
            'fit_shape', 'read_inputs', 'generate', 'read_settings', 'run', 'train', 'export', 'evaluate', 'reproduce']
 
-# %% ../nbs/90_cli.ipynb #7dda995b
+# %% ../nbs/90_cli.ipynb #8ab9b68a
 import functools
 import os
 import sys

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRESETS', 'Preset', 'unet_config', 'get_preset']
 
-# %% ../nbs/01_config.ipynb #4df8b721
+# %% ../nbs/01_config.ipynb #cd2a78cd
 from dataclasses import dataclass, field, replace
 
 # %% ../nbs/01_config.ipynb #3da8b086

@@ -7,9 +7,10 @@ __all__ = ['InputError', 'package_dir', 'repo_root', 'data_dir', 'runs_dir', 're
            'atomic_write', 'write_json', 'read_json', 'seed_everything', 'best_dtype', 'autocast', 'versions',
            'git_state', 'cpu_name', 'device_info', 'manifest']
 
-# %% ../nbs/00_core.ipynb #74dd2358
+# %% ../nbs/00_core.ipynb #7c13aff1
 import contextlib
 import functools
+import importlib.metadata
 import importlib.util
 import json
 import os

@@ -6,7 +6,7 @@
 __all__ = ['COLUMN', 'TEXT', 'STYLE', 'METHODS', 'method_style', 'use_style', 'picture_table', 'choose_rows', 'interval_plot',
            'file_hash', 'save_figure']
 
-# %% ../nbs/04_figures.ipynb #fe7ba98d
+# %% ../nbs/04_figures.ipynb #cfe73ed1
 import contextlib
 import hashlib
 from pathlib import Path

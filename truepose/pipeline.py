@@ -6,7 +6,7 @@
 __all__ = ['guidance_weights', 'branch_states', 'as_image_batch', 'as_parsing_batch', 'as_pose_batch', 'TruePosePipelineOutput',
            'TruePosePipeline', 'latent_factor', 'to_pil', 'pipeline_from_preset', 'pipeline_from_sd', 'load_nano']
 
-# %% ../nbs/80_pipeline.ipynb #7eb40c94
+# %% ../nbs/80_pipeline.ipynb #ae5e853e
 import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -6,7 +6,7 @@
 __all__ = ['OURS', 'find_notebook', 'declared_parameters', 'check_parameters', 'parse_parameter', 'read_params', 'check_variant',
            'run', 'RunError']
 
-# %% ../nbs/03_runs.ipynb #8824ba27
+# %% ../nbs/03_runs.ipynb #de9237ae
 import ast
 import difflib
 import hashlib

@@ -6,7 +6,7 @@
 __all__ = ['JOINTS', 'BONES', 'JOINT_COLOURS', 'BONE_COLOURS', 'PARSING_COLOURS', 'to_uint8', 'draw_skeleton', 'colour_parsing',
            'image_grid']
 
-# %% ../nbs/02_show.ipynb #90883f0c
+# %% ../nbs/02_show.ipynb #466cf4fd
 import colorsys
 
 import numpy as np

@@ -8,7 +8,7 @@ __all__ = ['COUNTS', 'WPOSE_COUNTS', 'RIGHT', 'LEFT', 'Finding', 'error', 'warni
            'check_pictures', 'add_some', 'points_exchanged', 'points_frame', 'points_mirrored', 'check_points',
            'joint_labels', 'guess_label_set', 'agreement', 'check_maps']
 
-# %% ../../nbs/data/90_checks.ipynb #210d1aaa
+# %% ../../nbs/data/90_checks.ipynb #747fb722
 import difflib
 from collections import Counter
 from pathlib import Path

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['UNREADABLE', 'Listing', 'read_listing', 'picture_size', 'parsing_rule', 'load_shop_picture', 'ShopDataset']
 
-# %% ../../nbs/data/86_deepfashion.ipynb #debb98b1
+# %% ../../nbs/data/86_deepfashion.ipynb #082fe8ed
 import hashlib
 import os
 import shutil

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Diagnosis', 'Choices', 'examine', 'overlay_sheet']
 
-# %% ../../nbs/data/92_doctor.ipynb #439dbed5
+# %% ../../nbs/data/92_doctor.ipynb #7035c46c
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path

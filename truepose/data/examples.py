@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['write_example']
 
-# %% ../../nbs/data/84_examples.ipynb #f2041f82
+# %% ../../nbs/data/84_examples.ipynb #b7a96165
 import json
 from pathlib import Path
 

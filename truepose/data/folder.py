@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['load_person', 'PeopleDataset', 'read_attributes']
 
-# %% ../../nbs/data/60_folder.ipynb #55dca73b
+# %% ../../nbs/data/60_folder.ipynb #e98df6ea
 import contextlib
 import functools
 import hashlib

@@ -6,7 +6,7 @@
 __all__ = ['PAIR_READERS', 'POINT_READERS', 'ShopName', 'shop_name', 'picture_name', 'check_listed', 'read_pair_list',
            'new_item_pairs', 'index_files', 'read_points']
 
-# %% ../../nbs/data/80_formats.ipynb #bd6fbe3e
+# %% ../../nbs/data/80_formats.ipynb #d6ae2eca
 import csv
 import json
 import os

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['load_image']
 
-# %% ../../nbs/data/40_images.ipynb #ea394fee
+# %% ../../nbs/data/40_images.ipynb #6a2c8d7b
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 

@@ -6,7 +6,7 @@
 __all__ = ['FRAMES', 'RULES', 'FILTERS', 'LAYOUTS', 'unit_keypoints', 'fit_box', 'fit_picture', 'fit_keypoints', 'Layout',
            'find_first', 'find_layout']
 
-# %% ../../nbs/data/82_layouts.ipynb #2724678c
+# %% ../../nbs/data/82_layouts.ipynb #bfce0219
 from dataclasses import dataclass
 from pathlib import Path
 

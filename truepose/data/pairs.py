@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_pairs', 'PairDataset', 'PairStream']
 
-# %% ../../nbs/data/70_pairs.ipynb #7643693b
+# %% ../../nbs/data/70_pairs.ipynb #ac52b7b8
 import csv
 import functools
 import json

@@ -6,7 +6,7 @@
 __all__ = ['LABEL_SETS', 'REGIONS', 'GROUPS', 'label_names', 'region_table', 'check_parsing', 'load_parsing', 'to_regions',
            'one_hot', 'relabel', 'occupancy', 'boxes', 'region_crops', 'flip_parsing', 'stand_in']
 
-# %% ../../nbs/data/20_parsing.ipynb #8587c2e8
+# %% ../../nbs/data/20_parsing.ipynb #f288773c
 from pathlib import Path
 
 import numpy as np

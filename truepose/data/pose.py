@@ -6,7 +6,7 @@
 __all__ = ['check_keypoints', 'coco_to_openpose', 'keypoints_record', 'save_keypoints', 'load_keypoints', 'resize_keypoints',
            'flip_keypoints', 'pose_map', 'JOINTS', 'BONES', 'JOINT_COLOURS', 'BONE_COLOURS']
 
-# %% ../../nbs/data/10_pose.ipynb #77ae0fd1
+# %% ../../nbs/data/10_pose.ipynb #9c3bc1d5
 from pathlib import Path
 
 import numpy as np

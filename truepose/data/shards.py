@@ -6,7 +6,7 @@
 __all__ = ['IMAGE_ENDINGS', 'KINDS_OF_JSON', 'write_shard', 'Member', 'read_shard', 'FolderSet', 'ShardSet', 'open_set',
            'unpack_shard']
 
-# %% ../../nbs/data/50_shards.ipynb #09bb9bcc
+# %% ../../nbs/data/50_shards.ipynb #25b1af7b
 import contextlib
 import hashlib
 import io

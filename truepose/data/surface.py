@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['SURFACE_STEP', 'surface_places', 'load_surface', 'body_places']
 
-# %% ../../nbs/data/30_surface.ipynb #4e8d7c6f
+# %% ../../nbs/data/30_surface.ipynb #4d77c22f
 import numpy as np
 from PIL import Image
 
 from .parsing import GROUPS, REGIONS
 
-# %% ../../nbs/data/30_surface.ipynb #4d959c6b
+# %% ../../nbs/data/30_surface.ipynb #7df79cdd
 SURFACE_STEP = .008  # metres per grey level
 
 
@@ -21,14 +21,14 @@ def surface_places(surface: np.ndarray,  # uint8 [...,3]
     return np.where((surface == 0).all(-1, keepdims=True), np.nan, (surface.astype(np.float32) - 128) * SURFACE_STEP).astype(np.float32)
 
 
-# %% ../../nbs/data/30_surface.ipynb #8b293647
+# %% ../../nbs/data/30_surface.ipynb #ff96ab4f
 def load_surface(path,  # file name, or an open file
                  size: tuple) -> np.ndarray:  # uint8 [h, w, 3], see `surface_map`
     "The surface map of a rendered picture: the place at each pixel's centre."
     with Image.open(path) as picture: return np.asarray(picture.convert("RGB").resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
-# %% ../../nbs/data/30_surface.ipynb #a2aaf8f5
+# %% ../../nbs/data/30_surface.ipynb #53913c3c
 _GROUP_OF_REGION = np.array([next((g for g, names in enumerate(GROUPS.values()) if r in names), -1) for r in REGIONS])
 
 

@@ -6,7 +6,7 @@
 __all__ = ['WEIGHTS', 'Absent', 'load_weights', 'load_lpips', 'lpips_distance', 'load_inception', 'load_encoder', 'moments',
            'frechet_distance', 'kernel_distance', 'retrieval_ranks', 'face_cosine', 'surface_error', 'pose_error']
 
-# %% ../../nbs/evaluate/20_features.ipynb #d4fb7747
+# %% ../../nbs/evaluate/20_features.ipynb #2674059c
 import warnings
 from functools import partial
 from pathlib import Path

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['match_names', 'measure_pair', 'compare_tables', 'evaluate_folders']
 
-# %% ../../nbs/evaluate/50_folders.ipynb #02d622c6
+# %% ../../nbs/evaluate/50_folders.ipynb #b8ee7827
 import functools
 import json
 import shutil

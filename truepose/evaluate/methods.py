@@ -6,7 +6,7 @@
 __all__ = ['SAVE_EVERY', 'pair_seed', 'copy_source', 'codec_roundtrip', 'truepose', 'write_rows', 'read_rows', 'evaluate_method',
            'evaluate', 'metrics_of', 'drawn_pairs', 'imported_modules', 'fingerprint']
 
-# %% ../../nbs/evaluate/40_methods.ipynb #1c613aea
+# %% ../../nbs/evaluate/40_methods.ipynb #f606b3c1
 import csv
 import hashlib
 import re

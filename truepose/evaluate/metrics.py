@@ -7,7 +7,7 @@ __all__ = ['PSNR_CAP', 'MIN_AREA', 'REGION_GROUPS', 'WHOLE', 'MEASURES', 'ABSENT
            'ssim_51', 'ssim_256', 'region_mask', 'pair_measures', 'bootstrap_interval', 'paired_difference',
            'summarise']
 
-# %% ../../nbs/evaluate/10_metrics.ipynb #6879d311
+# %% ../../nbs/evaluate/10_metrics.ipynb #86e16cf0
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.stats import wilcoxon

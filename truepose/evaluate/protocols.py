@@ -6,7 +6,7 @@
 __all__ = ['RESIZES', 'PROTOCOLS', 'resize', 'Protocol', 'get_protocols', 'prepare', 'score_pair', 'canonical_name', 'split_pair',
            'person_of', 'garment_of']
 
-# %% ../../nbs/evaluate/30_protocols.ipynb #a5745b8a
+# %% ../../nbs/evaluate/30_protocols.ipynb #ed525a80
 import re
 from dataclasses import dataclass
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['enlarged', 'read', 'look_up', 'Lookup']
 
-# %% ../../nbs/finish/10_lookup.ipynb #38396d6f
+# %% ../../nbs/finish/10_lookup.ipynb #582427c2
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -6,7 +6,7 @@
 __all__ = ['LAYERS', 'layer_of_region', 'in_layers', 'tones', 'regions_shown', 'sideless', 'fineness', 'Guess', 'Finished',
            'Finisher']
 
-# %% ../../nbs/finish/40_network.ipynb #c7f9bcc8
+# %% ../../nbs/finish/40_network.ipynb #aca732e8
 from dataclasses import dataclass
 
 import torch

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['folded', 'found_again', 'smoothed', 'read_cells', 'spread_out', 'mirrored_out', 'read_pieces']
 
-# %% ../../nbs/finish/30_places.ipynb #3ff7aa38
+# %% ../../nbs/finish/30_places.ipynb #1c59e254
 from itertools import product
 
 import numpy as np

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['whole', 'head_windows', 'in_regions', 'group_windows', 'cut', 'paste']
 
-# %% ../../nbs/finish/20_windows.ipynb #5a668ed3
+# %% ../../nbs/finish/20_windows.ipynb #2430a3ea
 import torch
 from torch.nn import functional as F
 

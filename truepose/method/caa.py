@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RegionContext', 'cross_attention', 'SourceStates', 'AlignedAttention', 'stream_shares', 'alignment_loss']
 
-# %% ../../nbs/method/60_caa.ipynb #33ee1cf8
+# %% ../../nbs/method/60_caa.ipynb #0ca8aa66
 from dataclasses import dataclass, field
 
 import torch

@@ -6,7 +6,7 @@
 __all__ = ['OPENAI_MEAN', 'OPENAI_STD', 'RegionCLIP', 'clip_from_open_clip', 'clip_from_tower', 'clip_from_preset', 'square',
            'embed_regions', 'Vocabulary', 'ClipObjective', 'CaptionedCrops', 'one_crop', 'zero_shot']
 
-# %% ../../nbs/method/30_clip.ipynb #a8f27310
+# %% ../../nbs/method/30_clip.ipynb #268533be
 from pathlib import Path
 
 import torch

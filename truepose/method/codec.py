@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PatchCodec', 'latent_statistics', 'encode', 'decode', 'fit_patch_codec', 'psnr', 'codec_from_preset', 'load_codec']
 
-# %% ../../nbs/method/20_codec.ipynb #cacb2d6d
+# %% ../../nbs/method/20_codec.ipynb #1d4e7fca
 from pathlib import Path
 
 import torch

@@ -6,7 +6,7 @@
 __all__ = ['STREAMS', 'GroupTokens', 'group_tokens', 'FusionAttention', 'alignment_bias', 'token_centres', 'mean_places',
            'attention_map']
 
-# %% ../../nbs/method/50_hpfa.ipynb #2b5f2744
+# %% ../../nbs/method/50_hpfa.ipynb #f7d95f5d
 from dataclasses import dataclass
 
 import torch

@@ -6,7 +6,7 @@
 __all__ = ['TruePoseOutput', 'TruePoseModel', 'add_aligned_attention', 'lookup_block', 'SelfAttention',
            'start_from_self_attention', 'encode_source', 'model_from_preset', 'model_from_unet']
 
-# %% ../../nbs/method/80_model.ipynb #a64154f4
+# %% ../../nbs/method/80_model.ipynb #519a2d31
 from dataclasses import dataclass
 
 import torch

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['make_scheduler', 'prediction_target', 'clean_prediction', 'snr_weight']
 
-# %% ../../nbs/method/10_objective.ipynb #cb57dfb1
+# %% ../../nbs/method/10_objective.ipynb #78f54f33
 import torch
 from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PoseEncoder', 'zero_init']
 
-# %% ../../nbs/method/70_pose_encoder.ipynb #debe199a
+# %% ../../nbs/method/70_pose_encoder.ipynb #d1553673
 import torch
 from torch import nn
 

@@ -6,7 +6,7 @@
 __all__ = ['ConvIn', 'ConditionedUNet', 'attention_blocks', 'level_sizes', 'split_heads', 'merge_heads', 'attention_weights',
            'attend', 'KeepingSelfAttention', 'PlainCrossAttention', 'keep_source_states']
 
-# %% ../../nbs/method/40_unet.ipynb #f9e0146f
+# %% ../../nbs/method/40_unet.ipynb #abdbef4f
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn

@@ -8,7 +8,7 @@ __all__ = ['SIDES', 'LIMB_BONES', 'SKIN_TONES', 'HAIR_COLOURS', 'IRIS_COLOURS', 
            'face_offset', 'pick', 'sample_skin', 'sample_hair_colour', 'sample_iris', 'sample_lip', 'sample_brow',
            'sample_identity', 'torso_profile', 'rest_body']
 
-# %% ../../nbs/people/10_body.ipynb #d382555b
+# %% ../../nbs/people/10_body.ipynb #bbbc54a6
 import json
 from dataclasses import dataclass
 from functools import lru_cache

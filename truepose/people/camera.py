@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Camera', 'look_at', 'project']
 
-# %% ../../nbs/people/14_camera.ipynb #757129e0
+# %% ../../nbs/people/14_camera.ipynb #d8bdd122
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['hair_words', 'person_words', 'with_article', 'region_captions', 'captions', 'person_pairs']
 
-# %% ../../nbs/people/72_captions.ipynb #3607b9f4
+# %% ../../nbs/people/72_captions.ipynb #3b9fa06b
 import numpy as np
 
 from ..data.parsing import REGIONS, to_regions

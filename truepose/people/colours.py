@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ANCHORS', 'NEUTRALS', 'rgb_to_lab', 'lab_to_rgb', 'colour_name', 'contrast', 'sample_colour']
 
-# %% ../../nbs/people/20_colours.ipynb #28f0a82c
+# %% ../../nbs/people/20_colours.ipynb #78a041fb
 import numpy as np
 
 # %% ../../nbs/people/20_colours.ipynb #016577db

@@ -9,7 +9,7 @@ __all__ = ['TORSO_RADIUS', 'TORSO_GIRTH', 'LIMB_PARTS', 'COLLARS', 'POCKETS', 'B
            'pocket_field', 'pocket_patch', 'button_spots', 'button_patch', 'hat_field', 'shape_hat', 'brim_patch',
            'under_hat']
 
-# %% ../../nbs/people/36_details.ipynb #cf793f10
+# %% ../../nbs/people/36_details.ipynb #0ad2b6d3
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +22,7 @@ from .sheets import vertex_normals
 from .garments import FIELDS, NECKLINES, SHAPERS, cut, front_gap, neck_field
 from .hair import Patch, grid_faces, skull
 
-# %% ../../nbs/people/36_details.ipynb #48cd903b
+# %% ../../nbs/people/36_details.ipynb #c02c0643
 def compact(patch: Patch) -> Patch:
     "Drop vertices that no face uses."
     used, faces = renumbered(patch.faces)

@@ -6,7 +6,7 @@
 __all__ = ['Layer', 'DressedMesh', 'cloth_patch', 'piece_patches', 'skin_patch', 'part_patch', 'skin_labels', 'faces_label',
            'layer_patches', 'joined', 'dress']
 
-# %% ../../nbs/people/38_dressing.ipynb #d6ff792f
+# %% ../../nbs/people/38_dressing.ipynb #76468a43
 from collections import defaultdict
 from dataclasses import dataclass
 

@@ -6,7 +6,7 @@
 __all__ = ['PRINTS', 'MOTIFS', 'TWO_TONED', 'TWO_COLOURS', 'THREE_COLOURS', 'PALETTES', 'sample_fabric', 'describe',
            'fabric_hash']
 
-# %% ../../nbs/people/24_fabric.ipynb #3dc177f8
+# %% ../../nbs/people/24_fabric.ipynb #b71daab6
 import hashlib
 
 import numpy as np

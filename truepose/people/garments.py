@@ -7,7 +7,7 @@ __all__ = ['NECKLINES', 'FIELDS', 'SHAPERS', 'sleeve_coordinate', 'neck_field', 
            'band_field', 'shoe_field', 'side_faces', 'cut', 'radius_table', 'look_up', 'drape_top', 'drape_legs',
            'shape_top', 'shape_pants', 'shape_skirt', 'shape_shoe']
 
-# %% ../../nbs/people/32_garments.ipynb #81a157d1
+# %% ../../nbs/people/32_garments.ipynb #8fbc7577
 import numpy as np
 import scipy.ndimage as ndimage
 import scipy.sparse as sp

@@ -6,7 +6,7 @@
 __all__ = ['HAIR_THICKNESS', 'LOCKS', 'Patch', 'one_bone', 'grid_faces', 'skull', 'hair_swell', 'hair_cap', 'comb', 'hair_locks',
            'hair_knot', 'hair_curtain', 'outer_radius', 'hair_patches']
 
-# %% ../../nbs/people/34_hair.ipynb #9545d2fc
+# %% ../../nbs/people/34_hair.ipynb #483d8d29
 from dataclasses import dataclass
 
 import numpy as np

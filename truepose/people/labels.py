@@ -6,7 +6,7 @@
 __all__ = ['OVER_FACE', 'OVER_EAR', 'OVER_LIMB', 'OVER_SHOULDER', 'OVER_SKIRT', 'JOINT_PART', 'read_labels', 'joint_cover',
            'joint_visibility']
 
-# %% ../../nbs/people/60_labels.ipynb #3d13afc8
+# %% ../../nbs/people/60_labels.ipynb #e84c98d5
 import numpy as np
 
 from .body import Body

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/people/56_materials.ipynb #781d5f09
+# %% ../../nbs/people/56_materials.ipynb #03f6351f
 import math
 
 import numpy as np

@@ -7,7 +7,7 @@ __all__ = ['TROUSERS', 'HATS', 'HAT_CHANCE', 'POCKET_CHANCE', 'BUTTONS', 'TOPS',
            'length_word', 'make_skirt', 'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details',
            'sample_outfit']
 
-# %% ../../nbs/people/40_outfits.ipynb #1d7dcd47
+# %% ../../nbs/people/40_outfits.ipynb #226edb1c
 import numpy as np
 
 from .body import Identity

@@ -6,7 +6,7 @@
 __all__ = ['SPLITS', 'VIEWS', 'FACE', 'ARM_LIMIT', 'fabric_for', 'cloth_kinds', 'View', 'sample_yaw', 'sample_views', 'Person',
            'make_person', 'outfit_hashes', 'identity_hash', 'fault', 'Shot', 'take_shot', 'render_views']
 
-# %% ../../nbs/people/70_persons.ipynb #95599ecc
+# %% ../../nbs/people/70_persons.ipynb #5778df1a
 import hashlib
 import math
 from dataclasses import dataclass

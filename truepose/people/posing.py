@@ -8,7 +8,7 @@ __all__ = ['FORWARD', 'POSES', 'WILD_POSES', 'HAND_SETS', 'RAISED', 'LEGS', 'STA
            'profile_at', 'hand_target', 'sample_legs', 'sample_trunk', 'sample_fingers', 'arm_depth', 'draw_pose',
            'sample_pose', 'keypoints_3d', 'openpose_of_coco', 'posed_keypoints']
 
-# %% ../../nbs/people/12_posing.ipynb #80a0d8eb
+# %% ../../nbs/people/12_posing.ipynb #c04e74d1
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -7,7 +7,7 @@ __all__ = ['CLOTH', 'SHOE', 'SKIN', 'EYE', 'LASH', 'HAIR', 'KIND_CODES', 'TILE_S
            'tile_pyramid', 'print_pyramid', 'band_noise', 'fold_slopes', 'noise_tiles', 'Landmarks', 'landmarks',
            'Prepared', 'painted_hair', 'prepare']
 
-# %% ../../nbs/people/54_prepare.ipynb #d76d9491
+# %% ../../nbs/people/54_prepare.ipynb #9af1e85f
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['kernel', 'rasterise', 'rasterise_flat', 'zbuffer', 'vertex_normals', 'shortening']
 
-# %% ../../nbs/people/52_raster.ipynb #cb0875f4
+# %% ../../nbs/people/52_raster.ipynb #d6cb7eb1
 import math
 
 import numba

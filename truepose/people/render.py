@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Rendered', 'keypoints_of', 'render', 'frame_camera']
 
-# %% ../../nbs/people/62_render.ipynb #387bca07
+# %% ../../nbs/people/62_render.ipynb #96298b98
 import math
 from dataclasses import dataclass
 

@@ -9,7 +9,7 @@ __all__ = ['KEY_TINTS', 'FILL_TINTS', 'WALL_PIXELS', 'PLACES', 'NATURAL', 'WOODS
            'sample_backdrop', 'Occluder', 'tube', 'leaf', 'slab', 'post', 'railing', 'plant', 'table',
            'sample_occluder']
 
-# %% ../../nbs/people/50_scene.ipynb #0f4164b2
+# %% ../../nbs/people/50_scene.ipynb #f031c5ea
 from dataclasses import dataclass
 
 import numpy as np

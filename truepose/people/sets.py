@@ -7,7 +7,7 @@ __all__ = ['VERSION', 'TABLES', 'FILES', 'SIZES', 'TOLERANCE', 'person_attribute
            'content_hash', 'per_shard', 'shard_paths', 'content_of', 'write_people', 'unpack_people', 'verify_people',
            'write_named', 'thumbnails', 'save_reference', 'compare_with_published', 'people_dataset']
 
-# %% ../../nbs/people/78_sets.ipynb #fd49d2e6
+# %% ../../nbs/people/78_sets.ipynb #9172b440
 import csv
 import hashlib
 import io

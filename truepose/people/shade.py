@@ -6,7 +6,7 @@
 __all__ = ['SPIRAL', 'FLOOR', 'CELLS', 'occlusion', 'smooth_ambient', 'centre_normals', 'shade', 'floor_shadow', 'compose',
            'place_occluder', 'draw_occluder']
 
-# %% ../../nbs/people/58_shade.ipynb #099f7b1c
+# %% ../../nbs/people/58_shade.ipynb #85dd56e4
 import math
 
 import numpy as np

@@ -6,7 +6,7 @@
 __all__ = ['N_SKIN', 'Piece', 'Garment', 'Outfit', 'subdivide', 'neighbour_mean', 'renumbered', 'smoothed', 'vertex_normals',
            'Points', 'Sheet', 'points_at', 'nearest_skin', 'make_sheet', 'hairline_field', 'EarFill', 'Wardrobe']
 
-# %% ../../nbs/people/30_sheets.ipynb #d9c05092
+# %% ../../nbs/people/30_sheets.ipynb #a0728459
 from dataclasses import dataclass, field
 from functools import lru_cache
 

@@ -6,7 +6,7 @@
 __all__ = ['FINE_STEP', 'fine_map', 'places_of', 'place_slopes', 'match_places', 'stored_correspondence', 'on_neck',
            'stored_parsing', 'depth_picture', 'pair_difficulty']
 
-# %% ../../nbs/people/74_stored.ipynb #b5698886
+# %% ../../nbs/people/74_stored.ipynb #9135bbb3
 from pathlib import Path
 
 import numpy as np

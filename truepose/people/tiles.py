@@ -8,7 +8,7 @@ __all__ = ['KINDS', 'ON_CHEST', 'TILE', 'SHAPES', 'WORDS', 'FACES', 'ChestPrint'
            'herringbone_tile', 'rib_tile', 'cable_tile', 'dots_tile', 'melange_tile', 'camouflage_tile', 'tiedye_tile',
            'floral_tile', 'sample_print', 'motif_tile', 'leopard_tile', 'sample_logo', 'sample_text']
 
-# %% ../../nbs/people/22_tiles.ipynb #175d3ed6
+# %% ../../nbs/people/22_tiles.ipynb #4efa0229
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['correspondence', 'read_places', 'surface_map']
 
-# %% ../../nbs/people/64_truth.ipynb #26ed6ae7
+# %% ../../nbs/people/64_truth.ipynb #506ecd28
 import numpy as np
 
 from ..data.surface import SURFACE_STEP

@@ -6,7 +6,7 @@
 __all__ = ['to_labels', 'parser_network', 'region_logits', 'backgrounds', 'backdrop', 'augment', 'dice_loss', 'ParserObjective',
            'parser_batch', 'region_iou', 'Parser', 'load_parser', 'SegFormerParser']
 
-# %% ../../nbs/photo/10_parser.ipynb #3ce875e5
+# %% ../../nbs/photo/10_parser.ipynb #779b27c5
 from pathlib import Path
 
 import numpy as np

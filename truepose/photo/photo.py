@@ -6,7 +6,7 @@
 __all__ = ['open_photo', 'import_pose', 'from_mediapipe', 'from_coco', 'MediaPipePose', 'RtmlibPose', 'frame_box', 'cut',
            'cut_keypoints', 'overlay']
 
-# %% ../../nbs/photo/20_photo.ipynb #9beb82ac
+# %% ../../nbs/photo/20_photo.ipynb #e32f87a5
 import contextlib
 import json
 import os

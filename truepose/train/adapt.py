@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ATTENTION', 'choose_learnt', 'add_lora', 'merge_lora', 'pipeline_from_checkpoint']
 
-# %% ../../nbs/train/60_adapt.ipynb #6b556683
+# %% ../../nbs/train/60_adapt.ipynb #e58d424d
 from pathlib import Path
 
 import torch

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fingerprint', 'picked', 'EncodedPeople']
 
-# %% ../../nbs/train/20_encoded.ipynb #ad6a3d93
+# %% ../../nbs/train/20_encoded.ipynb #cef4844c
 import copy
 import hashlib
 import json

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SEEN', 'FinisherObjective', 'distance', 'draw_pairs', 'as_photographed', 'as_estimated', 'Drawings', 'shown_again']
 
-# %% ../../nbs/train/70_finisher.ipynb #c121386d
+# %% ../../nbs/train/70_finisher.ipynb #8ca6ee3a
 import torch
 from torch import nn
 from torch.nn import functional as F

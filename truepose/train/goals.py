@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['source_goals', 'continued', 'correspondence_loss']
 
-# %% ../../nbs/train/30_goals.ipynb #335a644f
+# %% ../../nbs/train/30_goals.ipynb #916a4c5c
 import numpy as np
 import torch
 from scipy.spatial import cKDTree

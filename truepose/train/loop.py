@@ -6,7 +6,7 @@
 __all__ = ['step_generator', 'learning_rate', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'History', 'read_history',
            'stop_flag', 'make_optimizer', 'Fit', 'fit', 'gradients', 'averaged']
 
-# %% ../../nbs/train/10_loop.ipynb #d9777feb
+# %% ../../nbs/train/10_loop.ipynb #e1afd9f9
 import contextlib
 import csv
 import hashlib

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['view_pairs', 'TransferData']
 
-# %% ../../nbs/train/40_pairs.ipynb #85a62a12
+# %% ../../nbs/train/40_pairs.ipynb #b6bc5fc1
 import numpy as np
 import torch
 

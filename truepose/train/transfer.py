@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['person_share', 'TransferObjective', 'errors_by_timestep', 'draw', 'preview']
 
-# %% ../../nbs/train/50_transfer.ipynb #698df655
+# %% ../../nbs/train/50_transfer.ipynb #7e8c49be
 import copy
 
 import torch
