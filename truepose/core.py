@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['InputError', 'package_dir', 'repo_root', 'data_dir', 'runs_dir', 'results_dir', 'figures_dir', 'asset',
            'atomic_write', 'write_json', 'read_json', 'seed_everything', 'best_dtype', 'autocast', 'versions',
-           'git_state', 'cpu_name', 'device_info', 'manifest']
+           'changed_files', 'git_state', 'cpu_name', 'device_info', 'manifest']
 
 # %% ../nbs/00_core.ipynb #7c13aff1
 import contextlib
@@ -29,14 +29,16 @@ class InputError(ValueError):
 # %% ../nbs/00_core.ipynb #f6ebca8d
 def package_dir() -> Path:  # folder that holds the package's files
     "Folder of the installed `truepose` package, also when called from a notebook."
-    return Path(next(iter(importlib.util.find_spec("truepose").submodule_search_locations))).resolve()
+    places = importlib.util.find_spec("truepose").submodule_search_locations
+    return Path(next(iter(places))).resolve()
 
 
 def repo_root() -> Path | None:  # folder with `settings.ini` and `nbs/`, or None
     "Root of the checkout: around the package first, else around the working directory."
     cwd = Path.cwd().resolve()
     for folder in (package_dir().parent, cwd, *cwd.parents):
-        if (folder / "settings.ini").is_file() and (folder / "nbs").is_dir() and (folder / "truepose").is_dir(): return folder
+        has_folders = (folder / "nbs").is_dir() and (folder / "truepose").is_dir()
+        if has_folders and (folder / "settings.ini").is_file(): return folder
     return None
 
 # %% ../nbs/00_core.ipynb #c5bf08da
@@ -71,10 +73,10 @@ def asset(name: str,  # e.g. `body.safetensors` or `nano`
     "A file or folder shipped in `truepose/assets`."
     folder = package_dir() / "assets"
     path = folder / name
-    if not path.exists():
-        known = ", ".join(sorted(p.name for p in folder.glob("*") if not p.name.startswith((".", "__")))) or "none"
-        raise InputError(f"asset {name!r} is not shipped with this installation of truepose; found: {known}")
-    return path
+    if path.exists(): return path
+    known = sorted(p.name for p in folder.glob("*") if not p.name.startswith((".", "__")))
+    raise InputError(f"asset {name!r} is not shipped with this installation of truepose; "
+                     f"found: {', '.join(known) or 'none'}")
 
 # %% ../nbs/00_core.ipynb #fcd69f16
 @contextlib.contextmanager
@@ -103,9 +105,13 @@ def write_json(path: str | Path, obj):  # anything json can write
 
 def read_json(path):  # file name, or an open file
     "Read JSON; a missing or broken file is named."
-    try: return json.loads(path.read() if hasattr(path, "read") else Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError: raise InputError(f"{path}: no such file") from None
-    except (ValueError, RecursionError) as e: raise InputError(f"{path}: not valid JSON ({e})") from None
+    try:
+        text = path.read() if hasattr(path, "read") else Path(path).read_text(encoding="utf-8")
+        return json.loads(text)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (ValueError, RecursionError) as e:
+        raise InputError(f"{path}: not valid JSON ({e})") from None
 
 # %% ../nbs/00_core.ipynb #74924be3
 def seed_everything(seed: int):  # non-negative
@@ -119,15 +125,8 @@ def seed_everything(seed: int):  # non-negative
     return torch.Generator().manual_seed(seed)
 
 # %% ../nbs/00_core.ipynb #5721aede
-@functools.cache
-def _cpu_has_bf16() -> bool:
-    import torch
-    def has(name): return getattr(torch.cpu, name, lambda: False)()  # private names: absent means no
-    if has("_is_amx_tile_supported"): return True
-    return has("_is_avx512_bf16_supported") and _seconds_of_product(torch.bfloat16) < .8 * _seconds_of_product(torch.float32)
-
-
 def _seconds_of_product(dtype, size: int = 512, times: int = 5) -> float:
+    "The fastest of some products of two square matrices."
     import torch
     x, seconds = torch.ones(size, size, dtype=dtype), []
     x @ x  # the first one also chooses the kernel
@@ -138,6 +137,16 @@ def _seconds_of_product(dtype, size: int = 512, times: int = 5) -> float:
     return min(seconds)
 
 
+@functools.cache
+def _cpu_has_bf16() -> bool:
+    "Whether this processor computes bfloat16 faster than float32."
+    import torch
+    def has(name): return getattr(torch.cpu, name, lambda: False)()  # private names: absent is no
+    if has("_is_amx_tile_supported"): return True
+    if not has("_is_avx512_bf16_supported"): return False
+    return _seconds_of_product(torch.bfloat16) < .8 * _seconds_of_product(torch.float32)
+
+# %% ../nbs/00_core.ipynb #3eb567b2
 def best_dtype(device="cpu"):  # `cpu`, `cuda` or a torch.device
     "torch.bfloat16 where the device computes it fast, else torch.float32."
     import torch
@@ -148,33 +157,48 @@ def best_dtype(device="cpu"):  # `cpu`, `cuda` or a torch.device
 
 
 def autocast(device="cpu"):  # `cpu`, `cuda` or a torch.device
-    "Context in which matrix products and convolutions run in `best_dtype`; does nothing where that is float32."
+    "Context in which products and convolutions run in `best_dtype`; nothing where that is float32."
     import torch
     dtype = best_dtype(device)
     if dtype == torch.float32: return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, dtype=dtype)
 
 # %% ../nbs/00_core.ipynb #51b37745
-_PACKAGES = ("truepose", "torch", "torchvision", "diffusers", "transformers", "accelerate", "open_clip_torch", "numpy",
-             "scipy", "numba", "pillow", "safetensors", "matplotlib")
+_PACKAGES = ("truepose", "torch", "torchvision", "diffusers", "transformers", "accelerate",
+             "open_clip_torch", "numpy", "scipy", "numba", "pillow", "safetensors", "matplotlib")
 
 
 def versions() -> dict:  # package name -> version, installed ones only
     "Versions of the main packages, without importing them."
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError): found[name] = importlib.metadata.version(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found
+
+# %% ../nbs/00_core.ipynb #66a18e1e
+def _git(*args) -> list:  # lines
+    "What git prints in the checkout; OSError or CalledProcessError where there is none."
+    root = repo_root()
+    if root is None: raise FileNotFoundError("no checkout")
+    done = subprocess.run(("git", *args), cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.rstrip("\n").splitlines()
+
+
+def changed_files() -> list | None:  # paths from the root; None where git knows nothing
+    "Tracked files that differ from the commit, and notebooks and modules that none has."
+    try:
+        tracked = [line[3:] for line in _git("status", "--porcelain", "--untracked-files=no")]
+        return tracked + _git("ls-files", "--others", "--exclude-standard", "nbs", "truepose")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def git_state() -> dict:  # {"commit": str or None, "dirty": bool or None}
-    "Commit of the checkout and whether tracked files differ from it."
-    root = repo_root()
-    def git(*args): return subprocess.run(("git", *args), cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-    try:
-        if root is None: raise FileNotFoundError
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError): return {"commit": None, "dirty": None}
+    "Commit of the checkout and whether it is dirty."
+    changed = changed_files()
+    if changed is None: return {"commit": None, "dirty": None}
+    return {"commit": _git("rev-parse", "HEAD")[0], "dirty": bool(changed)}
 
 # %% ../nbs/00_core.ipynb #1146a987
 def cpu_name() -> str:
@@ -200,6 +224,6 @@ def manifest(params: dict,  # the run's parameters
              started: float,  # `time.time()` at the start
             ) -> dict:  # plain data for `write_json`
     "All that is needed to repeat a run, and how long it took."
-    return dict(params=dict(params), seed=seed, **git_state(), versions=versions(), device=device_info(),
-                wall_time_s=round(time.time() - started, 1),
+    return dict(params=dict(params), seed=seed, **git_state(), versions=versions(),
+                device=device_info(), wall_time_s=round(time.time() - started, 1),
                 date=datetime.now(timezone.utc).isoformat(timespec="seconds"))

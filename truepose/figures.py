@@ -7,7 +7,6 @@ __all__ = ['COLUMN', 'TEXT', 'STYLE', 'METHODS', 'method_style', 'use_style', 'p
            'file_hash', 'save_figure']
 
 # %% ../nbs/04_figures.ipynb #cfe73ed1
-import contextlib
 import hashlib
 from pathlib import Path
 
@@ -20,8 +19,10 @@ from .core import InputError, atomic_write, figures_dir, git_state, repo_root, w
 # %% ../nbs/04_figures.ipynb #b5681fc5
 COLUMN, TEXT = 3.3, 6.9  # inches: one column, both columns
 STYLE = {
-    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "lines.linewidth": 1.2,
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.linewidth": 0.6, "lines.linewidth": 1.2,
     "figure.dpi": 100, "savefig.dpi": 200, "pdf.fonttype": 42,
 }
 METHODS = {  # variant or method -> (name to print, colour)
@@ -34,7 +35,7 @@ _FREE_COLOURS = ("#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442
 
 
 def method_style(method: str) -> tuple:  # (name to print, colour)
-    "Name and colour of a method, the same in every figure; a method without an entry gets a fixed free colour."
+    "Name and colour of a method in every figure; one without an entry has a fixed free colour."
     if method in METHODS: return METHODS[method]
     number = int(hashlib.sha256(method.encode()).hexdigest(), 16)
     return method.replace("_", " "), _FREE_COLOURS[number % len(_FREE_COLOURS)]
@@ -53,7 +54,8 @@ def picture_table(rows: list,  # list of rows of uint8 [h, w, 3], all rows equal
                   note: str = "",  # small print below
                  ):  # matplotlib figure
     "Pictures in rows and columns, as wide as the paper's column."
-    if any(len(row) != len(columns) for row in rows): raise ValueError("every row needs one picture per column")
+    if any(len(row) != len(columns) for row in rows):
+        raise ValueError("every row needs one picture per column")
     margin, top, bottom, gap = 0.16, 0.2, 0.35 if note else 0.0, 0.03  # inches
     breadth = (width / blocks - margin) / len(columns) - gap
     height = breadth * rows[0][0].shape[0] / rows[0][0].shape[1]
@@ -61,8 +63,10 @@ def picture_table(rows: list,  # list of rows of uint8 [h, w, 3], all rows equal
     tall = top + bottom + deep * (height + gap)
     fig = plt.figure(figsize=(width, tall))
     for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        left, y = (i // deep) * width / blocks + margin, tall - top - (i % deep + 1) * (height + gap)
-        fig.text((left - 0.04) / width, (y + height / 2) / tall, label, rotation=90, ha="right", va="center", fontsize=6)
+        left = (i // deep) * width / blocks + margin
+        y = tall - top - (i % deep + 1) * (height + gap)
+        fig.text((left - 0.04) / width, (y + height / 2) / tall, label, rotation=90,
+                 ha="right", va="center", fontsize=6)
         for picture, title in zip(row, columns):
             axis = fig.add_axes((left / width, y / tall, breadth / width, height / tall))
             axis.imshow(picture, aspect="auto")
@@ -76,32 +80,35 @@ def picture_table(rows: list,  # list of rows of uint8 [h, w, 3], all rows equal
 def choose_rows(rows: list,  # dicts with `name` and the measure
                 drawn: int,  # how many by chance
                 worst: int,  # how many of the lowest values
-                measure: str,  # e.g. `ssim`; lower is worse, rows without a value are never the worst
+                measure: str,  # e.g. `ssim`: lower is worse; rows without a value are never it
                 seed: int = 0,
                ) -> list:  # (row, why) with why in {"drawn", "worst"}
     "Some rows by a seeded draw, then the worst of the others."
     rows = sorted(rows, key=lambda row: row["name"])
     picks = np.random.default_rng(seed).permutation(len(rows))[:drawn]
     others = [row for i, row in enumerate(rows) if i not in picks and not np.isnan(row[measure])]
-    return [(rows[i], "drawn") for i in picks] + [(row, "worst") for row in sorted(others, key=lambda row: row[measure])[:worst]]
+    others.sort(key=lambda row: row[measure])
+    return [(rows[i], "drawn") for i in picks] + [(row, "worst") for row in others[:worst]]
 
 # %% ../nbs/04_figures.ipynb #49c16dce
 def interval_plot(axis,  # matplotlib axes
-                  metrics: dict,  # flat names, see `truepose.metrics.summarise`
+                  metrics: dict,  # flat names, see `truepose.evaluate.metrics`
                   measure: str,  # e.g. `clothes_ssim`
                   methods: list,  # prefixes in `metrics`, top to bottom
                  ):
     "One point with its interval per method."
-    axis.set(yticks=range(len(methods)), yticklabels=[method_style(m)[0] for m in methods], ylim=(len(methods) - 0.5, -0.5))
+    names = [method_style(method)[0] for method in methods]
+    axis.set(yticks=range(len(methods)), yticklabels=names, ylim=(len(methods) - 0.5, -0.5))
     for place, method in enumerate(methods):
         key, colour = f"{method}_{measure}", method_style(method)[1]
         if key not in metrics:
-            axis.text(0.5, place, "missing", transform=axis.get_yaxis_transform(), ha="center", va="center", fontsize=6)
+            axis.text(0.5, place, "missing", transform=axis.get_yaxis_transform(),
+                      ha="center", va="center", fontsize=6)
             continue
-        axis.plot([metrics[f"{key}_low95"], metrics[f"{key}_high95"]], [place, place], color=colour)
+        axis.plot([metrics[f"{key}_low95"], metrics[f"{key}_high95"]], [place] * 2, color=colour)
         axis.plot(metrics[key], place, "o", color=colour, markersize=3)
 
-# %% ../nbs/04_figures.ipynb #a593c339
+# %% ../nbs/04_figures.ipynb #73f8c1c6
 def file_hash(path: str | Path) -> str:  # hexadecimal
     "SHA-256 of a file's content."
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
@@ -109,12 +116,15 @@ def file_hash(path: str | Path) -> str:  # hexadecimal
 
 def _short(path: Path) -> str:
     "A path without the names of this machine's folders."
-    root = repo_root()
-    with contextlib.suppress(ValueError):
-        if root: return path.resolve().relative_to(root).as_posix()
-    return "/".join(path.parts[-3:])
+    path, root = path.resolve(), repo_root()
+    inside = root is not None and path.is_relative_to(root)
+    parts = path.relative_to(root).parts if inside else path.parts
+    if "results" in parts:
+        last = len(parts) - 1 - parts[::-1].index("results")
+        return "/".join(parts[last:])
+    return "/".join(parts if inside else parts[-3:])
 
-
+# %% ../nbs/04_figures.ipynb #a593c339
 def save_figure(fig,  # matplotlib figure
                 name: str,  # the notebook's name, e.g. `f02_qualitative`
                 inputs: list,  # files it was drawn from
@@ -123,10 +133,14 @@ def save_figure(fig,  # matplotlib figure
                ) -> Path:  # the png
     "Write name.png, name.pdf and name.json (inputs with hashes, commit, caption)."
     missing = [str(path) for path in inputs if not Path(path).is_file()]
-    if not inputs or missing: raise InputError(f"figure {name}: input files missing: {', '.join(missing) or 'none were named'}")
+    if not inputs or missing:
+        found = ", ".join(missing) or "none were named"
+        raise InputError(f"figure {name}: input files missing: {found}")
     folder = Path(folder or figures_dir())
     for kind, plain in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        with atomic_write(folder / f"{name}.{kind}") as path: fig.savefig(path, format=kind, metadata=plain, dpi=STYLE["savefig.dpi"])
-    write_json(folder / f"{name}.json", dict(figure=name, caption=caption, **git_state(),
-                                             inputs={_short(Path(path)): file_hash(path) for path in sorted(map(str, inputs))}))
+        with atomic_write(folder / f"{name}.{kind}") as path:
+            fig.savefig(path, format=kind, metadata=plain, dpi=STYLE["savefig.dpi"])
+    hashes = {_short(Path(path)): file_hash(path) for path in sorted(map(str, inputs))}
+    note = dict(figure=name, caption=caption, **git_state(), inputs=hashes)
+    write_json(folder / f"{name}.json", note)
     return folder / f"{name}.png"

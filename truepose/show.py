@@ -20,21 +20,31 @@ def to_uint8(image,  # tensor [..., 3, h, w] in [-1, 1]; or uint8 array [..., h,
     if isinstance(image, np.ndarray) and image.dtype == np.uint8:
         return np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
     if hasattr(image, "detach"): image = image.detach().float().cpu().numpy()
-    if image.ndim < 3 or image.shape[-3] != 3: raise ValueError(f"expected [..., 3, h, w], got shape {tuple(image.shape)}")
-    return np.moveaxis((image.clip(-1, 1) * 127.5 + 127.5).round().astype(np.uint8), -3, -1)
+    if image.ndim < 3 or image.shape[-3] != 3:
+        raise ValueError(f"expected [..., 3, h, w], got shape {tuple(image.shape)}")
+    levels = (image.clip(-1, 1) * 127.5 + 127.5).round()
+    return np.moveaxis(levels.astype(np.uint8), -3, -1)
 
 # %% ../nbs/02_show.ipynb #e89078b3
-JOINTS = ("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
-          "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
+JOINTS = ("nose", "neck",
+          "right_shoulder", "right_elbow", "right_wrist",
+          "left_shoulder", "left_elbow", "left_wrist",
+          "right_hip", "right_knee", "right_ankle",
+          "left_hip", "left_knee", "left_ankle",
           "right_eye", "left_eye", "right_ear", "left_ear")
-BONES = ((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
-         (1, 0), (0, 14), (14, 16), (0, 15), (15, 17))
-JOINT_COLOURS = ((255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0),
-                 (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255),
+BONES = ((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7),  # shoulders and arms
+         (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),  # legs
+         (1, 0), (0, 14), (14, 16), (0, 15), (15, 17))  # neck and head
+JOINT_COLOURS = ((255, 0, 0), (255, 85, 0),
+                 (255, 170, 0), (255, 255, 0), (170, 255, 0),
+                 (85, 255, 0), (0, 255, 0), (0, 255, 85),
+                 (0, 255, 170), (0, 255, 255), (0, 170, 255),
+                 (0, 85, 255), (0, 0, 255), (85, 0, 255),
                  (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85))
-BONE_COLOURS = tuple(tuple(int(0.6 * c) for c in JOINT_COLOURS[i]) for i in range(len(BONES)))  # as OpenPose: 60 %
+BONE_COLOURS = tuple(tuple(int(0.6 * level) for level in colour)
+                     for colour in JOINT_COLOURS[:len(BONES)])
 
-
+# %% ../nbs/02_show.ipynb #a445cdf2
 def draw_skeleton(keypoints,  # [18, 3]: x, y in pixels, visibility 0 missing, 1 occluded, 2 visible
                   size: tuple,  # (height, width)
                   image=None,  # picture to draw on; black if None
@@ -42,26 +52,34 @@ def draw_skeleton(keypoints,  # [18, 3]: x, y in pixels, visibility 0 missing, 1
     "The skeleton as a picture for people to look at; occluded joints are rings."
     zoom = 4  # drawn large and shrunk: smooth lines
     keypoints = np.asarray(keypoints, dtype=np.float64)
-    canvas = Image.new("RGB", size[::-1]) if image is None else Image.fromarray(to_uint8(image)).convert("RGB")
+    if image is None: canvas = Image.new("RGB", size[::-1])
+    else: canvas = Image.fromarray(to_uint8(image)).convert("RGB")
     canvas = canvas.resize((size[1] * zoom, size[0] * zoom))
     draw, unit = ImageDraw.Draw(canvas), max(size[0] / 256, 0.5) * zoom
     for (a, b), colour in zip(BONES, BONE_COLOURS):
         if keypoints[a, 2] > 0 and keypoints[b, 2] > 0:
-            draw.line([*(keypoints[a, :2] * zoom), *(keypoints[b, :2] * zoom)], colour, round(3 * unit))
+            ends = *(keypoints[a, :2] * zoom), *(keypoints[b, :2] * zoom)
+            draw.line(ends, colour, round(3 * unit))
+    r = 3 * unit
     for (x, y, visibility), colour in zip(keypoints * (zoom, zoom, 1), JOINT_COLOURS):
-        box, r = (x, y, x, y), 3 * unit
-        box = (x - r, y - r, x + r, y + r)
-        if visibility > 0: draw.ellipse(box, fill=colour if visibility > 1 else None, outline=colour, width=round(1.2 * unit))
+        if visibility > 0:
+            filling = colour if visibility > 1 else None
+            draw.ellipse((x - r, y - r, x + r, y + r), filling, colour, round(1.2 * unit))
     return np.asarray(canvas.resize(size[::-1], Image.Resampling.BOX))
 
 # %% ../nbs/02_show.ipynb #6d44a1d6
-def _palette():
-    hue = {1: (.08, .9, .55), 2: (.08, .8, .35), 3: (.5, .3, .5), 4: (.6, .1, .25), 5: (.58, .75, .9), 6: (.92, .6, .9),
-           7: (.38, .8, .55), 8: (.16, .3, .7), 9: (.68, .65, .75), 10: (.07, .45, .95), 11: (.0, .8, .8), 12: (.8, .6, .75),
-           13: (.1, .35, 1.), 14: (.13, .85, .95), 15: (.13, .95, .7), 16: (.45, .6, .9), 17: (.45, .8, .65),
-           18: (.0, .0, .55), 19: (.0, .0, .35)}
+_HSV = {  # hue, saturation, value
+    1: (.08, .9, .55), 2: (.08, .8, .35), 3: (.5, .3, .5), 4: (.6, .1, .25), 5: (.58, .75, .9),
+    6: (.92, .6, .9), 7: (.38, .8, .55), 8: (.16, .3, .7), 9: (.68, .65, .75), 10: (.07, .45, .95),
+    11: (.0, .8, .8), 12: (.8, .6, .75), 13: (.1, .35, 1.), 14: (.13, .85, .95),
+    15: (.13, .95, .7), 16: (.45, .6, .9), 17: (.45, .8, .65), 18: (.0, .0, .55), 19: (.0, .0, .35)}
+
+
+def _palette() -> np.ndarray:  # uint8 [20, 3]
+    "A colour for each label; the backdrop, label 0, stays black."
     colours = np.zeros((20, 3), np.uint8)
-    for label, hsv in hue.items(): colours[label] = np.round(255 * np.array(colorsys.hsv_to_rgb(*hsv)))
+    for label, hsv in _HSV.items():
+        colours[label] = np.round(255 * np.array(colorsys.hsv_to_rgb(*hsv)))
     return colours
 
 
@@ -72,17 +90,20 @@ def colour_parsing(parsing,  # integer ids [h, w], below 20
                   ) -> np.ndarray:  # uint8 [h, w, 3]
     "Label ids as colours; background is black."
     parsing = np.asarray(parsing)
-    if parsing.max(initial=0) >= len(PARSING_COLOURS): raise ValueError(f"label {parsing.max()} has no colour: ids are 0 to 19")
+    if parsing.max(initial=0) >= len(PARSING_COLOURS):
+        raise ValueError(f"label {parsing.max()} has no colour: ids are 0 to 19")
     return PARSING_COLOURS[parsing]
 
 # %% ../nbs/02_show.ipynb #b4c199fe
-def _fit(image, height, width):
+def _fit(image, height: int, width: int) -> Image.Image:
+    "The picture at the largest size that fits into the frame."
     picture = Image.fromarray(to_uint8(image)).convert("RGB")
     scale = min(height / picture.height, width / picture.width)
-    if scale != 1: picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-    return picture
+    if scale == 1: return picture
+    sides = (max(1, round(side * scale)) for side in picture.size)
+    return picture.resize(tuple(sides))
 
-
+# %% ../nbs/02_show.ipynb #ce884419
 def image_grid(rows,  # list of rows, each a list of pictures (see `to_uint8`) or None for a gap
                labels=None,  # a name for each column
                row_labels=None,  # a name for each row
@@ -95,18 +116,20 @@ def image_grid(rows,  # list of rows, each a list of pictures (see `to_uint8`) o
     if first is None: raise ValueError("no picture to show: every cell is None or rows is empty")
     height, width = (round(side * zoom) for side in first.shape[:2])
     font = ImageFont.load_default(size=11)
-    top = 16 if labels else 0
-    side = round(max(font.getlength(str(name)) for name in row_labels)) + 8 if row_labels else 0
-    n_columns = max(len(row) for row in rows)
-    canvas = Image.new("RGB", (side + n_columns * (width + gap) - gap, top + len(rows) * (height + gap) - gap), "white")
+    top, side = 16 if labels else 0, 0
+    if row_labels: side = round(max(font.getlength(str(name)) for name in row_labels)) + 8
+    xs = [side + j * (width + gap) for j in range(max(len(row) for row in rows))]
+    ys = [top + i * (height + gap) for i in range(len(rows))]
+    canvas = Image.new("RGB", (xs[-1] + width, ys[-1] + height), "white")
     draw = ImageDraw.Draw(canvas)
-    for j, name in enumerate(labels or ()):
-        draw.text((side + j * (width + gap) + width / 2, 2), str(name), "black", font, anchor="ma")
-    for i, row in enumerate(rows):
-        y = top + i * (height + gap)
-        if row_labels: draw.text((2, y + height / 2), str(row_labels[i]), "black", font, anchor="lm")
-        for j, image in enumerate(row):
+    for x, name in zip(xs, labels or ()):
+        draw.text((x + width / 2, 2), str(name), "black", font, anchor="ma")
+    for y, name in zip(ys, row_labels or ()):
+        draw.text((2, y + height / 2), str(name), "black", font, anchor="lm")
+    for y, row in zip(ys, rows):
+        for x, image in zip(xs, row):
             if image is None: continue
-            picture = _fit(image, height, width)
-            canvas.paste(picture, (side + j * (width + gap) + (width - picture.width) // 2, y + (height - picture.height) // 2))
+            fitted = _fit(image, height, width)
+            middle = x + (width - fitted.width) // 2, y + (height - fitted.height) // 2
+            canvas.paste(fitted, middle)
     return canvas

@@ -7,7 +7,7 @@ __all__ = ['Diagnosis', 'Choices', 'examine', 'overlay_sheet']
 
 # %% ../../nbs/data/92_doctor.ipynb #7035c46c
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +22,10 @@ from .layouts import FRAMES, LAYOUTS, RULES, Layout, find_first, find_layout
 from .layouts import fit_picture
 from .deepfashion import Listing, load_shop_picture, parsing_rule, picture_size
 from .deepfashion import read_listing
-from .checks import COUNTS, WPOSE_COUNTS, Finding, _load_labels, attempt, check_counts
-from .checks import check_files, check_garments, check_maps, check_pairs
-from .checks import check_pictures, check_points, count, error, read_list, spread
-from .checks import warning
+from .checks import COUNTS, WPOSE_COUNTS, Finding, attempt, check_counts, check_files
+from .checks import check_garments, check_pairs, check_pictures, count, error
+from .checks import read_list, spread, warning
+from .agreement import _load_labels, check_maps, check_points
 
 # %% ../../nbs/data/92_doctor.ipynb #69c25257
 @dataclass
@@ -44,9 +44,50 @@ class Diagnosis:
     def __str__(self):
         lines = [f"{self.folder}: {self.title}", *(f"  {fact}" for fact in self.facts)]
         lines += [f"{finding.level}: {finding.text}" for finding in self.findings]
-        return "\n".join(lines + ([] if self.findings else ["nothing to complain about"]))
+        return "\n".join(lines if self.findings else [*lines, "nothing to complain about"])
 
-# %% ../../nbs/data/92_doctor.ipynb #d4048cbd
+# %% ../../nbs/data/92_doctor.ipynb #65dcb382
+def _examine_counts(diagnosis: Diagnosis, pairs_file: Path, pairs: list, expected: dict):
+    folder, lists = diagnosis.folder, {}
+    for name in ("train.lst", "test.lst"):
+        path = folder / name
+        names = attempt(diagnosis.findings, read_list, path) if path.is_file() else None
+        if names is not None: lists[name] = names
+    found = count(pairs, lists)
+    diagnosis.findings += check_counts(pairs_file, found, expected)
+    new = found.get("test pairs of new items")
+    if new is not None:
+        diagnosis.facts.append(
+            f"{new:,} of {found['test pairs']:,} test pairs show an item that "
+            "never occurs in training; the others do, in another colour: score the former apart")
+    both = sorted(set(lists.get("train.lst", ())) & set(lists.get("test.lst", ())))
+    if both:
+        what = f"{len(both):,} pictures stand in train.lst too, e.g. {both[0]}"
+        fix = "splits share no picture: get both lists again"
+        diagnosis.findings.append(error(folder / "test.lst", what, fix))
+
+# %% ../../nbs/data/92_doctor.ipynb #f5ac67a0
+def _lacking(where: Path, what: str, names, found: dict, fix: str):
+    absent = [name for name in names if name not in found]
+    if absent:
+        lack = f"no {what} for {len(absent):,} of {len(names):,} pictures, e.g. {absent[0]}"
+        yield error(where, lack, fix)
+
+
+def _examine_images(findings: list, row: Layout, place: Path | None, names: list) -> dict:
+    "The listed pictures that are there."
+    found = attempt(findings, index_files, place) if place else None
+    if found is None: return {}
+    absent = [name for name in names if name not in found]
+    if absent:
+        what = f"{len(absent):,} of {len(names):,} pictures are not there, e.g. {absent[0]}"
+        links = "their pairs are left out; download what the list of addresses still has"
+        if row.partial: findings.append(warning(place, what, links))
+        else:
+            findings.append(error(place, what, "unpack or split the benchmark's pictures again"))
+    return {name: found[name] for name in names if name in found}
+
+# %% ../../nbs/data/92_doctor.ipynb #a063815e
 class Choices(NamedTuple):
     "What a user may say about a folder."
     parsing: Path  # folder of the parsing maps
@@ -55,35 +96,48 @@ class Choices(NamedTuple):
     rule: str  # one of `RULES`
 
 
-def examine(folder: str | Path,
-            layout: str | None = None,  # one of `LAYOUTS`; found out if None
-            subset: bool = False,  # a part of the set on purpose: counts are not compared
-            parsing: str | Path = "parsing",  # folder of the parsing maps
-            label_set: str | None = None,  # lip, atr or cihp: complain if the maps are of another set
-            frame: str | None = None,  # of the keypoints, one of `FRAMES`; that of the layout if None
-            rule: str | None = None,  # one of `RULES`; that of the layout if None
-           ) -> Diagnosis:
-    "Look at everything in a folder that can be checked; never stops at the first fault."
-    folder = Path(folder)
-    if not folder.is_dir(): raise InputError(f"{folder}: no such folder; name the one with the lists of pairs")
-    if label_set: label_names(label_set)
-    for name, table, what in ((layout, LAYOUTS, "layout"), (frame, FRAMES, "frame"), (rule, RULES, "rule")):
-        if name and name not in table:
-            raise InputError(f"--{what} {name!r} is unknown: choose one of {', '.join(table)}")
-    try: layout = layout or find_layout(folder)
-    except InputError as e: return Diagnosis(folder, "not a folder of people", findings=[Finding("error", str(e))])
-    row = LAYOUTS[layout]
-    diagnosis = Diagnosis(folder, row.title, findings=list(check_files(folder, row)))
-    choices = Choices(folder / parsing, label_set, frame or row.frame, rule or row.rule)
-    expected = {} if subset or layout == "people" else WPOSE_COUNTS if layout == "wpose" else COUNTS
-    for split in ("train", "test") if "{split}" in row.pairs[0] else ("test",):
-        if find_first(folder, row.pairs, split): _examine_split(diagnosis, layout, split, choices, expected)
-    diagnosis.findings = sorted(dict.fromkeys(diagnosis.findings), key=lambda finding: finding.level != "error")
-    return diagnosis
+def _examine_maps(findings: list, listing: Listing, sizes: dict, choices: Choices) -> str:
+    "The label set of the parsing maps."
+    place = choices.parsing
+    if not place.is_dir():
+        findings.append(_no_maps(listing.folder, place))
+        return ""
+    maps = attempt(findings, index_files, place, (".png", ".jpg"))
+    if maps is None: return ""
+    findings += _lacking(place, "parsing map", listing.images, maps, "run the parser on them")
+    listing.parsing = {name: maps[name] for name in listing.images if name in maps}
+    return check_maps(findings, listing, sizes, choices.label_set, choices.rule)
+
+
+def _no_maps(folder: Path, place: Path) -> Finding:
+    for path in sorted(path for path in folder.glob("semantic_merge*") if path.is_dir()):
+        if not any(path.rglob("*.npy")):
+            return warning(path, "seems to hold the parsing maps", f"say --parsing {path.name}")
+        what = "holds ADGAN's eight merged classes, which cannot be taken apart into regions"
+        return warning(path, what, "parse the pictures with LIP's, ATR's or CIHP's labels")
+    return warning(place, "no parsing maps",
+                   "evaluation works without, in fewer measures; for training, "
+                   "run a parser and name its folder with --parsing")
+
+# %% ../../nbs/data/92_doctor.ipynb #ec897d09
+def _fact(split: str, pairs: list, names: list, sizes: dict) -> str:
+    common = Counter(sizes.values()).most_common(3)
+    shapes = ", ".join(f"{height}x{width}" for (height, width), _ in common)
+    more = " and others" if len(set(sizes.values())) > 3 else ""
+    whole = sum(source in sizes and target in sizes for source, target in pairs)
+    return (f"{split}: {whole:,} of {len(pairs):,} pairs have both pictures; "
+            f"{len(sizes):,} of their {len(names):,} pictures read, {shapes}{more}")
+
+
+def _labels(seems: str, expected: str) -> str:
+    if not seems: return ""
+    hint = "" if seems == expected else f" (read them with label_set={seems!r})"
+    return f", parsing maps of {seems}{hint}"
 
 # %% ../../nbs/data/92_doctor.ipynb #69506548
 def _examine_split(diagnosis: Diagnosis, layout: str, split: str, choices: Choices, expected: dict):
     folder, row, findings = diagnosis.folder, LAYOUTS[layout], diagnosis.findings
+    # 1. the list of pairs
     pairs_file = find_first(folder, row.pairs, split)
     pairs = attempt(findings, read_pair_list, pairs_file, row.pair_form)
     if pairs is None: return
@@ -91,111 +145,98 @@ def _examine_split(diagnosis: Diagnosis, layout: str, split: str, choices: Choic
     findings += check_pairs(pairs_file, pairs, shop and split == "test")
     if shop: findings += check_garments(pairs_file, pairs)
     if split == "test": _examine_counts(diagnosis, pairs_file, pairs, expected)
+    # 2. its pictures
     names = sorted({name for pair in pairs for name in pair})
     images = _examine_images(findings, row, find_first(folder, row.images, split), names)
     sizes = check_pictures(findings, images)
-    poses = find_first(folder, row.points, split)
-    raw = attempt(findings, read_points, poses, row.point_form, names) if poses else None
-    if raw is not None:
-        findings += _lacking(poses, "keypoints", images, raw, "estimate them, or take this list's own file")
-    unit = check_points(findings, poses, raw, choices.frame, row.point_form) if raw else {}
-    listing = Listing(folder, layout, split, pairs, {n: images[n] for n in unit if n in sizes}, unit, {}, len(pairs))
+    # 3. their poses
+    unit = _examine_points(findings, row, find_first(folder, row.points, split), images, names,
+                           choices.frame)
+    # 4. their parsing maps, which need pictures and poses
+    usable = {name: images[name] for name in unit if name in sizes}
+    listing = Listing(folder, layout, split, pairs, usable, unit, {}, len(pairs))
     seems = _examine_maps(findings, listing, sizes, choices)
-    diagnosis.facts.append(_fact(split if "{split}" in row.pairs[0] else "all", pairs, names,
-                                 sizes) + _labels(seems, row.label_set))
+    said = split if "{split}" in row.pairs[0] else "all"
+    diagnosis.facts.append(_fact(said, pairs, names, sizes) + _labels(seems, row.label_set))
 
 
-def _labels(seems: str, expected: str) -> str:
-    if not seems: return ""
-    return f", parsing maps of {seems}" + ("" if seems == expected else f" (read them with label_set={seems!r})")
+def _examine_points(findings: list, row: Layout, place: Path | None, images: dict, names: list,
+                    frame: str) -> dict:  # name -> [18, 3], see `unit_keypoints`
+    "The poses, mended."
+    raw = attempt(findings, read_points, place, row.point_form, names) if place else None
+    if raw is None: return {}
+    fix = "estimate them, or take this list's own file"
+    findings += _lacking(place, "keypoints", images, raw, fix)
+    return check_points(findings, place, raw, frame, row.point_form) if raw else {}
+
+# %% ../../nbs/data/92_doctor.ipynb #d4048cbd
+def examine(folder: str | Path,
+            layout: str | None = None,  # one of `LAYOUTS`; found out if None
+            subset: bool = False,  # a part of the set on purpose: counts are not compared
+            parsing: str | Path = "parsing",  # folder of the parsing maps
+            label_set: str | None = None,  # lip, atr or cihp: complain if the maps are of another
+            frame: str | None = None,  # of the poses, one of `FRAMES`; that of the layout if None
+            rule: str | None = None,  # one of `RULES`; that of the layout if None
+           ) -> Diagnosis:
+    "Look at everything in a folder that can be checked; never stops at the first fault."
+    folder = Path(folder)
+    _check_options(folder, layout, label_set, frame, rule)
+    try: layout = layout or find_layout(folder)
+    except InputError as e:
+        return Diagnosis(folder, "not a folder of people", findings=[Finding("error", str(e))])
+    row = LAYOUTS[layout]
+    diagnosis = Diagnosis(folder, row.title, findings=list(check_files(folder, row)))
+    choices = Choices(folder / parsing, label_set, frame or row.frame, rule or row.rule)
+    expected = {"people": {}, "wpose": WPOSE_COUNTS}.get(layout, COUNTS)
+    for split in ("train", "test") if "{split}" in row.pairs[0] else ("test",):
+        if not find_first(folder, row.pairs, split): continue
+        _examine_split(diagnosis, layout, split, choices, {} if subset else expected)
+    once = dict.fromkeys(diagnosis.findings)  # train and test may share a fault
+    diagnosis.findings = sorted(once, key=lambda finding: finding.level != "error")
+    return diagnosis
 
 
-def _fact(split: str, pairs: list, names: list, sizes: dict) -> str:
-    common = [f"{height}x{width}" for (height, width), _ in Counter(sizes.values()).most_common(3)]
-    more = " and others" if len(set(sizes.values())) > 3 else ""
-    read = f"{len(sizes):,} of their {len(names):,} pictures read, {', '.join(common)}{more}"
-    whole = sum(source in sizes and target in sizes for source, target in pairs)
-    return f"{split}: {whole:,} of {len(pairs):,} pairs have both pictures; {read}"
-
-
-def _lacking(where: Path, what: str, names, found: dict, fix: str):
-    absent = [name for name in names if name not in found]
-    if absent: yield error(where, f"no {what} for {len(absent):,} of {len(names):,} pictures, e.g. {absent[0]}", fix)
-
-# %% ../../nbs/data/92_doctor.ipynb #65dcb382
-def _examine_counts(diagnosis: Diagnosis, pairs_file: Path, pairs: list, expected: dict):
-    lists = {}
-    for name in ("train.lst", "test.lst"):
-        path = diagnosis.folder / name
-        names = attempt(diagnosis.findings, read_list, path) if path.is_file() else None
-        if names is not None: lists[name] = names
-    found = count(pairs, lists)
-    diagnosis.findings += check_counts(pairs_file, found, expected)
-    if "test pairs of new items" in found:
-        diagnosis.facts.append(f"{found['test pairs of new items']:,} of {found['test pairs']:,} test pairs show an "
-                               "item that "
-                               "never occurs in training; the others do, in another colour: score the former apart")
-    both = sorted(set(lists.get("train.lst", ())) & set(lists.get("test.lst", ())))
-    if both:
-        what = f"{len(both):,} pictures stand in train.lst too, e.g. {both[0]}"
-        diagnosis.findings.append(error(diagnosis.folder / "test.lst", what,
-                                        "splits share no picture: get both lists again"))
-
-
-def _examine_images(findings: list, row: Layout, place: Path | None, names: list) -> dict:
-    "The listed pictures that are there."
-    found = attempt(findings, index_files, place) if place else None
-    if found is None: return {}
-    absent = [name for name in names if name not in found]
-    what = f"{len(absent):,} of {len(names):,} pictures are not there, e.g. {absent[0]}" if absent else ""
-    if absent and row.partial:
-        findings.append(warning(place, what, "their pairs are left out; download what the list of addresses still has"))
-    elif absent: findings.append(error(place, what, "unpack or split the benchmark's pictures again"))
-    return {name: found[name] for name in names if name in found}
-
-
-def _examine_maps(findings: list, listing: Listing, sizes: dict, choices: Choices) -> str:
-    "The label set of the parsing maps."
-    if not choices.parsing.is_dir():
-        findings.append(_no_maps(listing.folder, choices.parsing))
-        return ""
-    maps = attempt(findings, index_files, choices.parsing, (".png", ".jpg"))
-    if maps is None: return ""
-    findings += _lacking(choices.parsing, "parsing map", listing.images, maps, "run the parser on them")
-    listing.parsing = {name: maps[name] for name in listing.images if name in maps}
-    return check_maps(findings, listing, sizes, choices.label_set, choices.rule)
-
-
-def _no_maps(folder: Path, place: Path) -> Finding:
-    for path in sorted(p for p in folder.glob("semantic_merge*") if p.is_dir()):
-        if not any(path.rglob("*.npy")):
-            return warning(path, "seems to hold the parsing maps", f"say --parsing {path.name}")
-        return warning(path, "holds ADGAN's eight merged classes, which cannot be taken apart into regions",
-                       "parse the pictures with LIP's, ATR's or CIHP's labels")
-    return warning(place, "no parsing maps",
-                   "evaluation works without, in fewer measures; for training, run a parser and name "
-                   "its folder with --parsing")
+def _check_options(folder: Path, layout, label_set, frame, rule):
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name the one with the lists of pairs")
+    if label_set: label_names(label_set)
+    for name, table, what in ((layout, LAYOUTS, "layout"), (frame, FRAMES, "frame"),
+                              (rule, RULES, "rule")):
+        if name and name not in table:
+            raise InputError(f"--{what} {name!r} is unknown: choose one of {', '.join(table)}")
 
 # %% ../../nbs/data/92_doctor.ipynb #8e365a08
 def overlay_sheet(folder: str | Path,
                   split: str | None = None,  # test or train; test where there is one, if None
-                  layout: str | None = None, parsing: str | Path = "parsing", label_set: str | None = None,
-                  frame: str | None = None, rule: str | None = None,  # as for `examine`
+                  layout: str | None = None,  # this and the next four as for `examine`
+                  parsing: str | Path = "parsing",
+                  label_set: str | None = None,
+                  frame: str | None = None,
+                  rule: str | None = None,
                   n: int = 10,  # pictures
                  ) -> Image.Image:
     "Skeletons over pictures in the first row, parsing maps in the second."
-    folder, layout = Path(folder), layout or find_layout(folder)
-    split = split or ("test" if find_first(folder, LAYOUTS[layout].pairs, "test") else "train")
-    maps = parsing if (folder / parsing).is_dir() else None
-    listing, size = read_listing(folder, split, layout, maps, frame), (256, 256 if layout == "wpose" else 176)
-    rule, rows = rule or LAYOUTS[layout].rule, ([], [])
-    for name in spread(listing.images, n):
-        alone = Listing(**vars(listing) | {"parsing": {}})
-        image, _, keypoints = load_shop_picture(alone, name, size, "lip", rule, "bicubic")
-        rows[0].append(draw_skeleton(keypoints, size, image // 2 + 100))
-        if not maps: continue
-        labels = check_parsing(_load_labels(listing.parsing[name]), label_set or "lip", str(listing.parsing[name]))
-        own = parsing_rule(rule, picture_size(listing.images[name]), labels.shape, size) or "whole"
-        rows[1].append(colour_parsing(np.asarray(fit_picture(Image.fromarray(labels), size, own,
-                                                             Image.Resampling.NEAREST, 0))))
-    return image_grid([row for row in rows if row], [str(i + 1) for i in range(len(rows[0]))], zoom=0.7)
+    folder = Path(folder)
+    layout = layout or find_layout(folder)
+    row, there = LAYOUTS[layout], (folder / parsing).is_dir()
+    split = split or ("test" if find_first(folder, row.pairs, "test") else "train")
+    listing = read_listing(folder, split, layout, parsing if there else None, frame)
+    size = (256, 256 if layout == "wpose" else 176)
+    names, rule = spread(listing.images, n), rule or row.rule
+    rows = [[_skeleton_over(listing, name, size, rule) for name in names]]
+    if there: rows.append([_map(listing, name, size, rule, label_set or "lip") for name in names])
+    return image_grid(rows, [str(i) for i in range(1, len(names) + 1)], zoom=0.7)
+
+
+def _skeleton_over(listing: Listing, name: str, size: tuple, rule: str) -> np.ndarray:
+    alone = replace(listing, parsing={})  # the sheet shows also what a map would forbid
+    image, _, keypoints = load_shop_picture(alone, name, size, "lip", rule, "bicubic")
+    return draw_skeleton(keypoints, size, image // 2 + 100)
+
+
+def _map(listing: Listing, name: str, size: tuple, rule: str, label_set: str) -> np.ndarray:
+    path = listing.parsing[name]
+    labels = check_parsing(_load_labels(path), label_set, str(path))
+    own = parsing_rule(rule, picture_size(listing.images[name]), labels.shape, size) or "whole"
+    fitted = fit_picture(Image.fromarray(labels), size, own, Image.Resampling.NEAREST, 0)
+    return colour_parsing(np.asarray(fitted))

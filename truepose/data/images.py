@@ -19,11 +19,15 @@ def load_image(path,  # file name, or an open file
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("RGB", "RGBA", "L", "P"):
-                raise InputError(f"{path}: mode {picture.mode} is not a photograph's; save it as 8-bit RGB")
+                raise InputError(f"{path}: mode {picture.mode} is not a photograph's; "
+                                 "save it as 8-bit RGB")
             picture = picture.convert("RGB")
-    except FileNotFoundError: raise InputError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError) as e: raise InputError(f"{path}: not a readable picture ({e})") from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnidentifiedImageError, OSError) as e:
+        raise InputError(f"{path}: not a readable picture ({e})") from None
     if size is not None and picture.size != (size[1], size[0]):
-        how = Image.Resampling.BOX if size[0] <= picture.height else Image.Resampling.BICUBIC
+        shrinks = size[0] <= picture.height
+        how = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
         picture = picture.resize((size[1], size[0]), how)
     return np.asarray(picture)

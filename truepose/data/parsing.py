@@ -17,28 +17,33 @@ from PIL import Image, UnidentifiedImageError
 from ..core import InputError
 
 # %% ../../nbs/data/20_parsing.ipynb #a96ffe82
-_LIP = ("background", "hat", "hair", "glove", "sunglasses", "upper-clothes", "dress", "coat", "socks", "pants", "jumpsuits",
-        "scarf", "skirt", "face", "left-arm", "right-arm", "left-leg", "right-leg", "left-shoe", "right-shoe")
-LABEL_SETS = {
-    "cihp": tuple("torso-skin" if name == "jumpsuits" else name for name in _LIP),
-    "lip": _LIP,
-    "atr": ("background", "hat", "hair", "sunglasses", "upper-clothes", "skirt", "pants", "dress", "belt", "left-shoe",
-            "right-shoe", "face", "left-leg", "right-leg", "left-arm", "right-arm", "bag", "scarf"),
-}
+_LIP = ("background", "hat", "hair", "glove", "sunglasses", "upper-clothes", "dress", "coat",
+        "socks", "pants", "jumpsuits", "scarf", "skirt", "face", "left-arm", "right-arm",
+        "left-leg", "right-leg", "left-shoe", "right-shoe")
+_CIHP = tuple("torso-skin" if name == "jumpsuits" else name for name in _LIP)
+_ATR = ("background", "hat", "hair", "sunglasses", "upper-clothes", "skirt", "pants", "dress",
+        "belt", "left-shoe", "right-shoe", "face", "left-leg", "right-leg", "left-arm",
+        "right-arm", "bag", "scarf")
+LABEL_SETS = {"cihp": _CIHP, "lip": _LIP, "atr": _ATR}
 
 # %% ../../nbs/data/20_parsing.ipynb #8c53b5f2
-REGIONS = ("background", "hair", "face", "upper", "dress", "coat", "lower", "shoes", "torso", "left_arm", "right_arm",
-           "left_leg", "right_leg")
-GROUPS = {"head": ("hair", "face"), "clothes": ("upper", "dress", "coat", "lower", "shoes"),
+REGIONS = ("background", "hair", "face", "upper", "dress", "coat", "lower", "shoes", "torso",
+           "left_arm", "right_arm", "left_leg", "right_leg")
+GROUPS = {"head": ("hair", "face"),
+          "clothes": ("upper", "dress", "coat", "lower", "shoes"),
           "rest": ("torso", "left_arm", "right_arm", "left_leg", "right_leg")}
-_REGION_OF = {"hat": "hair", "sunglasses": "face", "upper-clothes": "upper", "scarf": "upper", "glove": "upper", "bag": "upper",
-              "jumpsuits": "dress", "pants": "lower", "skirt": "lower", "belt": "lower", "socks": "shoes", "left-shoe": "shoes",
-              "right-shoe": "shoes", "torso-skin": "torso"}
+_REGION_OF = {"hat": "hair", "sunglasses": "face",
+              "upper-clothes": "upper", "scarf": "upper", "glove": "upper", "bag": "upper",
+              "jumpsuits": "dress", "pants": "lower", "skirt": "lower", "belt": "lower",
+              "socks": "shoes", "left-shoe": "shoes", "right-shoe": "shoes",
+              "torso-skin": "torso"}  # all other labels are regions themselves
 
 # %% ../../nbs/data/20_parsing.ipynb #a4514253
 def label_names(label_set: str) -> tuple:  # names in the order of their ids
     "The names of a label set; `InputError` for an unknown one."
-    if label_set not in LABEL_SETS: raise InputError(f"label_set {label_set!r} is unknown: choose one of {', '.join(LABEL_SETS)}")
+    if label_set not in LABEL_SETS:
+        known = ", ".join(LABEL_SETS)
+        raise InputError(f"label_set {label_set!r} is unknown: choose one of {known}")
     return LABEL_SETS[label_set]
 
 
@@ -52,13 +57,16 @@ def check_parsing(parsing,  # integer array [..., h, w]
                   where: str = "parsing",  # what to call it in the message, e.g. a file name
                  ):  # the same
     "Raise `InputError` unless every value is an id of that label set."
-    n, top = len(label_names(label_set)), int(parsing.max())
-    if top >= n or int(parsing.min()) < 0:
-        raise InputError(f"{where}: label {top if top >= n else int(parsing.min())} is unknown in label set {label_set!r} (ids 0 to {n - 1}); "
-                         f"name the parser's set ({', '.join(LABEL_SETS)}), or write ids instead of colours")
+    n = len(label_names(label_set))
+    low, top = int(parsing.min()), int(parsing.max())
+    if top >= n or low < 0:
+        wrong, known = top if top >= n else low, ", ".join(LABEL_SETS)
+        raise InputError(f"{where}: label {wrong} is unknown in label set {label_set!r} "
+                         f"(ids 0 to {n - 1}); name the parser's set ({known}), "
+                         "or write ids instead of colours")
     return parsing
 
-
+# %% ../../nbs/data/20_parsing.ipynb #4f37e042
 def load_parsing(path: str | Path,
                  label_set: str = "cihp",  # whose numbers the file holds
                  size: tuple | None = None,  # (height, width) to resize to
@@ -67,7 +75,8 @@ def load_parsing(path: str | Path,
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("L", "P"):
-                raise InputError(f"{path}: mode {picture.mode}; a parsing map holds one id per pixel (mode L or P), not colours")
+                raise InputError(f"{path}: mode {picture.mode}; a parsing map holds "
+                                 "one id per pixel (mode L or P), not colours")
             if size is not None and picture.size != (size[1], size[0]):
                 picture = picture.resize((size[1], size[0]), Image.Resampling.NEAREST)
             parsing = np.asarray(picture)
@@ -82,29 +91,32 @@ def to_regions(parsing,  # integer ids [..., h, w], array or tensor
               ) -> torch.Tensor:  # long [..., h, w] indices into `REGIONS`
     "Region of each pixel."
     table = torch.tensor([REGIONS.index(region) for region in region_table(label_set).values()])
-    if not isinstance(parsing, torch.Tensor): parsing = torch.from_numpy(np.array(parsing))  # a copy: pictures are read-only
+    if not isinstance(parsing, torch.Tensor):
+        parsing = torch.from_numpy(np.array(parsing))  # a copy: pictures are read-only
     parsing = check_parsing(parsing, label_set)
     return table.to(parsing.device)[parsing.long()]
 
-
+# %% ../../nbs/data/20_parsing.ipynb #7fcbc97a
 def one_hot(regions: torch.Tensor,  # long [b, h, w]
            ) -> torch.Tensor:  # float32 [b, 13, h, w]
     "One channel per region."
     return F.one_hot(regions, len(REGIONS)).movedim(-1, 1).float()
 
 # %% ../../nbs/data/20_parsing.ipynb #0d12acc9
-_ATR_NAME = {"coat": "upper-clothes", "torso-skin": "background", "glove": "background", "socks": "background"}
+_ATR_NAME = {"coat": "upper-clothes", "torso-skin": "background", "glove": "background",
+             "socks": "background"}  # also what LIP calls torso skin
 
 
 def relabel(parsing: np.ndarray,  # [h, w] CIHP ids
             label_set: str,  # wanted: cihp, lip or atr
-            neck: np.ndarray | None = None,  # [h, w] bool: where skin of the trunk is the neck's; None: all of it
+            neck: np.ndarray | None = None,  # [h, w] bool: where the trunk is neck; None: all of it
            ) -> np.ndarray:  # uint8 [h, w] ids of that set
     "The same map in another label set; see the text for what has no name there."
     if label_set == "cihp": return parsing
     names = label_names(label_set)
-    table = [_ATR_NAME.get(name, name) if name not in names else name for name in LABEL_SETS["cihp"]]
-    out = np.array([names.index(name) for name in table], np.uint8)[check_parsing(parsing)]
+    named = [name if name in names else _ATR_NAME[name] for name in LABEL_SETS["cihp"]]
+    table = np.array([names.index(name) for name in named], np.uint8)
+    out = table[check_parsing(parsing)]
     skin = parsing == LABEL_SETS["cihp"].index("torso-skin")
     out[skin if neck is None else skin & neck] = names.index("face")
     return out
@@ -128,6 +140,16 @@ def boxes(mask: torch.Tensor,  # bool [n, H, W]
     low, high = torch.stack(edges, 1).float().unbind(-1)
     return (low + high) / 2, (high - low).amax(1) / 2
 
+# %% ../../nbs/data/20_parsing.ipynb #32e826ae
+def _crop_grid(centre, half, size, image):
+    "Where in the images [n, 3, H, W] the crops' pixels are: [n, size, size, 2]."
+    step = (torch.arange(size, device=image.device) + 0.5) / size * 2 - 1
+    reach = half[:, None] * step
+    x = 2 * (centre[:, 0, None] + reach) / image.shape[3] - 1
+    y = 2 * (centre[:, 1, None] + reach) / image.shape[2] - 1
+    x, y = x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)
+    return torch.stack([x, y], -1).to(image.dtype)
+
 
 def region_crops(image: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
                  regions: torch.Tensor,  # long [b, H, W]
@@ -142,16 +164,18 @@ def region_crops(image: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
     if len(sample) == 0: return crops, present
     mask = maps[sample, region]
     centre, half = boxes(mask)
-    step = (torch.arange(size, device=image.device) + 0.5) / size * 2 - 1
-    reach = half[:, None] * (1 + 2 * margin) * step
-    x, y = (2 * (centre[:, i, None] + reach) / image.shape[3 - i] - 1 for i in (0, 1))
-    grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1).to(image.dtype)
-    crops[sample, region] = F.grid_sample(image[sample] * mask[:, None], grid, align_corners=False)
+    grid = _crop_grid(centre, half * (1 + 2 * margin), size, image)
+    shown = image[sample] * mask[:, None]
+    crops[sample, region] = F.grid_sample(shown, grid, align_corners=False)
     return crops, present
 
 # %% ../../nbs/data/20_parsing.ipynb #e36a1de3
-_MIRROR = [REGIONS.index({"left": "right", "right": "left"}[name.split("_")[0]] + name[name.index("_"):]) if "_" in name else i
-           for i, name in enumerate(REGIONS)]
+def _other_side(region: str) -> str:
+    side, _, limb = region.partition("_")
+    return f"{'left' if side == 'right' else 'right'}_{limb}" if limb else region
+
+
+_MIRROR = [REGIONS.index(_other_side(region)) for region in REGIONS]
 
 
 def flip_parsing(regions: torch.Tensor,  # long [..., h, w] region indices
@@ -160,11 +184,19 @@ def flip_parsing(regions: torch.Tensor,  # long [..., h, w] region indices
     return torch.tensor(_MIRROR, device=regions.device)[regions.long()].flip(-1)
 
 # %% ../../nbs/data/20_parsing.ipynb #3bea4540
+_STAND_IN = {"hair": (.05, .09, .4, .6), "face": (.09, .16, .42, .58),
+             "upper": (.17, .5, .25, .75), "left_arm": (.2, .5, .18, .25),
+             "right_arm": (.2, .5, .75, .82), "lower": (.5, .92, .32, .68),
+             "shoes": (.92, .97, .3, .7)}  # top, bottom, left, right as shares of the picture
+
+
 def stand_in(size: tuple,  # (height, width)
             ) -> torch.Tensor:  # long [height, width] region indices
     "A person in rectangles: hair, face, a shirt with arms, trousers, shoes."
-    parts = {"hair": (.05, .09, .4, .6), "face": (.09, .16, .42, .58), "upper": (.17, .5, .25, .75), "left_arm": (.2, .5, .18, .25), "right_arm": (.2, .5, .75, .82),
-             "lower": (.5, .92, .32, .68), "shoes": (.92, .97, .3, .7)}
-    regions, (h, w) = torch.zeros(size, dtype=torch.long), size
-    for name, (top, bottom, left, right) in parts.items(): regions[int(top * h):int(bottom * h), int(left * w):int(right * w)] = REGIONS.index(name)
+    height, width = size
+    regions = torch.zeros(size, dtype=torch.long)
+    for name, (top, bottom, left, right) in _STAND_IN.items():
+        rows = slice(int(top * height), int(bottom * height))
+        columns = slice(int(left * width), int(right * width))
+        regions[rows, columns] = REGIONS.index(name)
     return regions

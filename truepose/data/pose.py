@@ -16,40 +16,49 @@ from ..core import InputError, read_json, write_json
 from ..show import BONES, BONE_COLOURS, JOINT_COLOURS
 
 # %% ../../nbs/data/10_pose.ipynb #e3ba8155
-_all_ = ["JOINTS", "BONES", "JOINT_COLOURS", "BONE_COLOURS"]  # known here, though drawing needs them first
+_all_ = ["JOINTS", "BONES", "JOINT_COLOURS", "BONE_COLOURS"]  # kept where they are drawn
 
 # %% ../../nbs/data/10_pose.ipynb #5e721f54
 def check_keypoints(keypoints,  # anything array-like [..., 18, 3]
                     where: str = "keypoints",  # what to call it in the message, e.g. a file name
                    ) -> np.ndarray:  # float32 [..., 18, 3]
     "The keypoints as float32, or an `InputError` that says what is wrong."
+    wanted = f"{where}: keypoints must be 18 rows of three numbers x, y, visibility"
     try: out = np.asarray(keypoints, dtype=np.float32)
-    except (TypeError, ValueError): raise InputError(f"{where}: keypoints must be 18 rows of three numbers x, y, visibility") from None
-    if out.ndim < 2 or out.shape[-1] != 3:
-        raise InputError(f"{where}: keypoints must be 18 rows of three numbers x, y, visibility; got shape {out.shape}")
-    if out.shape[-2] != 18:
-        hint = "; 17 looks like COCO: use `coco_to_openpose`" if out.shape[-2] == 17 else ""
-        raise InputError(f"{where}: expected 18 joints in OpenPose order, got {out.shape[-2]}{hint}")
-    if not np.isfinite(out).all(): raise InputError(f"{where}: a coordinate is not a number; give missing joints visibility 0")
+    except (TypeError, ValueError): raise InputError(wanted) from None
+    if out.ndim < 2 or out.shape[-1] != 3: raise InputError(f"{wanted}; got shape {out.shape}")
+    joints = out.shape[-2]
+    if joints != 18:
+        hint = "; 17 looks like COCO: use `coco_to_openpose`" if joints == 17 else ""
+        raise InputError(f"{where}: expected 18 joints in OpenPose order, got {joints}{hint}")
+    if not np.isfinite(out).all():
+        raise InputError(f"{where}: a coordinate is not a number; give missing joints visibility 0")
     wrong = set(np.unique(out[..., 2]).tolist()) - {0.0, 1.0, 2.0}
     if wrong: raise InputError(f"{where}: visibility must be 0, 1 or 2, got {sorted(wrong)[:3]}")
     return out
 
 # %% ../../nbs/data/10_pose.ipynb #93af21ee
-def coco_to_openpose(keypoints,  # [17, 3] in COCO order: nose, eyes, ears, shoulders, ..., left before right
+_OPENPOSE_FROM_COCO = [0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]  # all but the neck
+
+
+def coco_to_openpose(keypoints,  # [17, 3] in COCO order
                     ) -> np.ndarray:  # float32 [18, 3]
     "COCO's 17 joints in OpenPose order; the neck is put midway between the shoulders."
     coco = np.asarray(keypoints, dtype=np.float32)
-    if coco.shape != (17, 3): raise InputError(f"keypoints: COCO has 17 joints of x, y, visibility; got shape {coco.shape}")
-    neck = np.append(coco[5:7, :2].mean(0), coco[5:7, 2].min())
-    return np.insert(coco[[0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]], 1, neck, axis=0)
+    if coco.shape != (17, 3):
+        raise InputError("keypoints: COCO has 17 joints of x, y, visibility; "
+                         f"got shape {coco.shape}")
+    shoulders = coco[5:7]
+    neck = np.append(shoulders[:, :2].mean(0), shoulders[:, 2].min())
+    return np.insert(coco[_OPENPOSE_FROM_COCO], 1, neck, axis=0)
 
 # %% ../../nbs/data/10_pose.ipynb #dc3af007
 def keypoints_record(keypoints,  # [18, 3]
                      size: tuple,  # (height, width) of the picture the coordinates belong to
                     ) -> dict:
     "What a keypoints file holds: `{\"image_size\": [h, w], \"keypoints\": [[x, y, v], ...]}`."
-    rows = [[round(float(x), 2), round(float(y), 2), int(v)] for x, y, v in check_keypoints(keypoints)]
+    joints = check_keypoints(keypoints).tolist()
+    rows = [[round(x, 2), round(y, 2), int(visibility)] for x, y, visibility in joints]
     return {"image_size": [int(side) for side in size], "keypoints": rows}
 
 
@@ -63,13 +72,21 @@ def save_keypoints(path: str | Path,
 def load_keypoints(path,  # file name, or an open file
                   ) -> tuple:  # (float32 [18, 3], (height, width))
     "Read one pose and the size of the picture it belongs to."
-    read = read_json(path)
-    missing = [key for key in ("image_size", "keypoints") if not isinstance(read, dict) or key not in read]
-    if missing: raise InputError(f"{path}: field {missing[0]!r} is missing; expected image_size [h, w] and keypoints [18][x, y, v]")
-    size = read["image_size"]
-    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)):
+    record = read_json(path)
+    fields = record if isinstance(record, dict) else {}
+    missing = [key for key in ("image_size", "keypoints") if key not in fields]
+    if missing:
+        raise InputError(f"{path}: field {missing[0]!r} is missing; "
+                         "expected image_size [h, w] and keypoints [18][x, y, v]")
+    size = fields["image_size"]
+    if not _is_size(size):
         raise InputError(f"{path}: image_size must be [height, width] in pixels, got {size!r}")
-    return check_keypoints(read["keypoints"], str(path)), tuple(size)
+    return check_keypoints(fields["keypoints"], str(path)), tuple(size)
+
+
+def _is_size(size) -> bool:
+    if not (isinstance(size, list) and len(size) == 2): return False
+    return all(isinstance(side, int) and side > 0 for side in size)
 
 # %% ../../nbs/data/10_pose.ipynb #1daf31bc
 def resize_keypoints(keypoints,  # [..., 18, 3], array or tensor
@@ -82,7 +99,7 @@ def resize_keypoints(keypoints,  # [..., 18, 3], array or tensor
     out[..., 1] *= to_size[0] / from_size[0]
     return out
 
-
+# %% ../../nbs/data/10_pose.ipynb #e4c11975
 _MIRROR = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
 
 
@@ -95,29 +112,79 @@ def flip_keypoints(keypoints,  # [..., 18, 3], array or tensor
     return out
 
 # %% ../../nbs/data/10_pose.ipynb #27ec75c5
+def _bell(centre, n, sigma):
+    "Values [b, 18, n] of a Gaussian around `centre` [b, 18] at n pixel centres."
+    pixels = torch.arange(n, device=centre.device) + 0.5
+    exponent = -(pixels - centre[..., None]) ** 2 / (2 * sigma ** 2)
+    return torch.exp(exponent.clamp_min(-30))  # 1e-13: less would be denormal, 10 times slower
+
+
 def _gaussians(keypoints, size, sigma):
-    grid = [torch.arange(n, device=keypoints.device) + 0.5 for n in size]
-    exponents = (-(g - keypoints[..., i, None]) ** 2 / (2 * sigma ** 2) for g, i in zip(grid, (1, 0)))
-    y, x = (torch.exp(e.clamp_min(-30)) for e in exponents)  # 1e-13 is nothing; less would be denormal, 10 times slower
+    "A blob [b, 18, h, w] for each joint, as a column times a row."
+    height, width = size
+    y = _bell(keypoints[..., 1], height, sigma)
+    x = _bell(keypoints[..., 0], width, sigma)
     return y[..., :, None] * x[..., None, :]
 
 # %% ../../nbs/data/10_pose.ipynb #daf239b1
 def _segment_distance(start, end, size):
     "Distance [b, n, h*w] of every pixel centre to the segments start [b, n, 2] to end."
-    y, x = (torch.arange(n, device=start.device) + 0.5 for n in size)
-    pixels = torch.stack([x.repeat(size[0]), y.repeat_interleave(size[1]), x.new_ones(1).expand(size[0] * size[1])])  # [3, h*w]
+    pixels = _pixels(size, start.device)
     length = (end - start).norm(dim=-1, keepdim=True)
     along = (end - start) / length.clamp_min(1e-6)
     across = torch.stack([-along[..., 1], along[..., 0]], -1)
     middle = (start + end) / 2
-    u, v = (torch.cat([axis, -(axis * middle).sum(-1, keepdim=True)], -1) @ pixels for axis in (along, across))
-    return u.abs_().sub_(length / 2).clamp_min_(0).square_().addcmul_(v, v).sqrt_()
+    u = _offset(along, middle) @ pixels
+    v = _offset(across, middle) @ pixels
+    beyond = u.abs_().sub_(length / 2).clamp_min_(0)
+    return beyond.square_().addcmul_(v, v).sqrt_()
+
+
+def _pixels(size, device):
+    "Rows x, y, 1 of all pixel centres, [3, h*w]."
+    height, width = size
+    y = torch.arange(height, device=device) + 0.5
+    x = torch.arange(width, device=device) + 0.5
+    return torch.stack([x.repeat(height), y.repeat_interleave(width), x.new_ones(height * width)])
+
+
+def _offset(axis, middle):
+    "What to multiply x, y, 1 with for the way from `middle` along `axis`: [b, n, 3]."
+    return torch.cat([axis, -(axis * middle).sum(-1, keepdim=True)], -1)
+
+# %% ../../nbs/data/10_pose.ipynb #4f900bc1
+def _paint(alpha, strength, colours):
+    "Mean colour [b, 3, p] and cover [b, 1, p] of overlapping shapes alpha [b, n, p]."
+    colours = torch.tensor(colours, dtype=alpha.dtype, device=alpha.device).T / 255  # [3, n]
+    total = alpha.sum(1, keepdim=True)
+    return (colours * strength[:, None]) @ alpha / total.clamp_min(1), total.clamp_max(1)
+
+# %% ../../nbs/data/10_pose.ipynb #ef056007
+def _bones(keypoints, strength, size, unit):
+    "Colour [b, 3, h*w] of the bones whose two ends are known."
+    start, end = torch.tensor(BONES, device=keypoints.device).T
+    known = keypoints[..., 2] > 0
+    distance = _segment_distance(keypoints[:, start, :2], keypoints[:, end, :2], size)
+    alpha = distance.neg_().add_(max(unit, 0.7) + 0.5).clamp_(0, 1)
+    alpha.mul_((known[:, start] & known[:, end])[..., None])
+    colour, _ = _paint(alpha, torch.minimum(strength[:, start], strength[:, end]), BONE_COLOURS)
+    return colour
+
+
+def _discs(keypoints, strength, blobs, sigma, unit):
+    "Colour [b, 3, h*w] and cover [b, 1, h*w] of the joints' discs, cut out of their blobs."
+    radius = max(3 * unit, 1.2)
+    low = np.exp(-(radius + 0.5) ** 2 / (2 * sigma ** 2))  # the blob half a pixel outside the disc
+    high = np.exp(-(radius - 0.5) ** 2 / (2 * sigma ** 2))  # and half a pixel inside
+    alpha = ((blobs - low) / (high - low)).clamp_(0, 1)
+    alpha.mul_((keypoints[..., 2] > 0)[..., None])
+    return _paint(alpha, strength, JOINT_COLOURS)
 
 # %% ../../nbs/data/10_pose.ipynb #196e5edf
 def pose_map(keypoints: torch.Tensor,  # [b, 18, 3] x, y in pixels of the map, visibility
              size: tuple,  # (height, width) of the map
              sigma: float | None = None,  # width of the blobs in pixels; 6 at height 256 if None
-            ) -> torch.Tensor:  # float32 [b, 21, h, w] in [0, 1]: red, green, blue of the skeleton, then 18 blobs
+            ) -> torch.Tensor:  # float32 [b, 21, h, w] in [0, 1]: skeleton in RGB, then 18 blobs
     "Rasterise poses: a skeleton in colours and a Gaussian per joint."
     if keypoints.ndim != 3 or keypoints.shape[1:] != (18, 3):
         raise InputError(f"keypoints: pose_map expects [b, 18, 3], got {tuple(keypoints.shape)}")
@@ -125,24 +192,7 @@ def pose_map(keypoints: torch.Tensor,  # [b, 18, 3] x, y in pixels of the map, v
     sigma = 6 * unit if sigma is None else sigma
     strength = keypoints[..., 2] / 2  # [b, 18]
     blobs = _gaussians(keypoints, size, sigma)
-    skeleton = _skeleton(keypoints, strength, blobs.flatten(2), size, sigma, unit)
+    bones = _bones(keypoints, strength, size, unit)
+    discs, cover = _discs(keypoints, strength, blobs.flatten(2), sigma, unit)
+    skeleton = bones * (1 - cover) + discs
     return torch.cat([skeleton.view(-1, 3, *size), blobs * strength[..., None, None]], 1)
-
-
-def _paint(alpha, strength, colours):
-    "Mean colour [b, 3, p] and cover [b, 1, p] of overlapping shapes alpha [b, n, p]: no order of drawing is needed."
-    colours = torch.tensor(colours, dtype=alpha.dtype, device=alpha.device).T / 255  # [3, n]
-    total = alpha.sum(1, keepdim=True)
-    return (colours * strength[:, None]) @ alpha / total.clamp_min(1), total.clamp_max(1)
-
-
-def _skeleton(keypoints, strength, blobs, size, sigma, unit):
-    ends = torch.tensor(BONES, device=keypoints.device).T
-    known = [keypoints[..., 2][:, e] > 0 for e in ends]
-    alpha = _segment_distance(*(keypoints[:, e, :2] for e in ends), size).neg_().add_(max(unit, 0.7) + 0.5).clamp_(0, 1)
-    bones, _ = _paint(alpha.mul_((known[0] & known[1])[..., None]), torch.minimum(*(strength[:, e] for e in ends)), BONE_COLOURS)
-    radius = max(3 * unit, 1.2)  # discs: the blob's value at radius +- half a pixel gives a soft edge
-    low, high = (np.exp(-(radius + e) ** 2 / (2 * sigma ** 2)) for e in (0.5, -0.5))
-    discs = ((blobs - low) / (high - low)).clamp_(0, 1).mul_((keypoints[..., 2] > 0)[..., None])
-    colour, cover = _paint(discs, strength, JOINT_COLOURS)
-    return bones * (1 - cover) + colour

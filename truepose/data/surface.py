@@ -15,28 +15,34 @@ from .parsing import GROUPS, REGIONS
 SURFACE_STEP = .008  # metres per grey level
 
 
-def surface_places(surface: np.ndarray,  # uint8 [...,3]
-                  ) -> np.ndarray:  # float32 [...,3] metres, NaN on the backdrop
+def surface_places(surface: np.ndarray,  # uint8 [..., 3]
+                  ) -> np.ndarray:  # float32 [..., 3] metres, NaN on the backdrop
     "The inverse of the colours."
-    return np.where((surface == 0).all(-1, keepdims=True), np.nan, (surface.astype(np.float32) - 128) * SURFACE_STEP).astype(np.float32)
-
+    backdrop = (surface == 0).all(-1, keepdims=True)
+    metres = (surface.astype(np.float32) - 128) * SURFACE_STEP
+    return np.where(backdrop, np.nan, metres).astype(np.float32)
 
 # %% ../../nbs/data/30_surface.ipynb #ff96ab4f
 def load_surface(path,  # file name, or an open file
-                 size: tuple) -> np.ndarray:  # uint8 [h, w, 3], see `surface_map`
+                 size: tuple,  # (height, width) wanted
+                ) -> np.ndarray:  # uint8 [h, w, 3], see `surface_places`
     "The surface map of a rendered picture: the place at each pixel's centre."
-    with Image.open(path) as picture: return np.asarray(picture.convert("RGB").resize((size[1], size[0]), Image.Resampling.NEAREST))
-
+    with Image.open(path) as picture:
+        picture = picture.convert("RGB")
+        return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 # %% ../../nbs/data/30_surface.ipynb #53913c3c
-_GROUP_OF_REGION = np.array([next((g for g, names in enumerate(GROUPS.values()) if r in names), -1) for r in REGIONS])
+def _group(region: str) -> int:  # -1 for the backdrop
+    return next((g for g, names in enumerate(GROUPS.values()) if region in names), -1)
 
 
-def body_places(surface: np.ndarray,  # uint8 [..., 3], see `surface_map`
+_GROUP_OF_REGION = np.array([_group(region) for region in REGIONS])
+
+
+def body_places(surface: np.ndarray,  # uint8 [..., 3]
                 regions: np.ndarray,  # uint8 [...]
-               ) -> np.ndarray:  # float32 [..., 4] metres x, y, z, and 10 x group; NaN on the backdrop
+               ) -> np.ndarray:  # float32 [..., 4] x, y, z in metres, 10 x group; NaN: backdrop
     "Which place of the body each pixel shows."
     group = _GROUP_OF_REGION[regions]
     places = np.concatenate([surface_places(surface), 10. * group[..., None]], -1)
     return np.where(group[..., None] < 0, np.nan, places).astype(np.float32)
-

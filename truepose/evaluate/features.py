@@ -40,25 +40,42 @@ def load_weights(key: str,  # of `WEIGHTS`
     "The state of a well-known network from torch's cache; `Absent` if it is not there."
     path = Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS[key]
     if not path.is_file():
-        source = "the releases of mseitzer/pytorch-fid" if key == "inception_fid" else "torchvision's model weights (ImageNet)"
-        raise Absent(f"needs {WEIGHTS[key]} from {source}: put it into the folder checkpoints/ of torch.hub.get_dir(), usually ~/.cache/torch/hub")
+        source = "torchvision's model weights (ImageNet)"
+        if key == "inception_fid": source = "the releases of mseitzer/pytorch-fid"
+        raise Absent(f"needs {WEIGHTS[key]} from {source}: put it into the folder checkpoints/ "
+                     "of torch.hub.get_dir(), usually ~/.cache/torch/hub")
     try: return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e: raise InputError(f"{path}: not readable as weights ({type(e).__name__}); delete it and put the original there") from None
+    except Exception as e:
+        raise InputError(f"{path}: not readable as weights ({type(e).__name__}); "
+                         "delete it and put the original there") from None
 
 # %% ../../nbs/evaluate/20_features.ipynb #413dbbe9
+def _fill(network: torch.nn.Module, key: str, state: dict, what: str) -> torch.nn.Module:
+    "The network with that state; `InputError` if the file holds another network's."
+    try: network.load_state_dict(state)
+    except RuntimeError as e:
+        raise InputError(f"{WEIGHTS[key]}: not {what} ({str(e).splitlines()[0]})") from None
+    return network
+
+
 def load_lpips(net: str = "alex",  # or `vgg`, `squeeze`
               ):  # `lpips.LPIPS`
     "The measure with the ImageNet weights on this machine, else `Absent`."
     import lpips
-    import torchvision
+    from torchvision import models
     state = load_weights(net)
-    whole = dict(alex=torchvision.models.alexnet, vgg=torchvision.models.vgg16, squeeze=torchvision.models.squeezenet1_1)[net](weights=None)
-    try: whole.load_state_dict(state)
-    except RuntimeError as e: raise InputError(f"{WEIGHTS[net]}: not the weights of {net} ({str(e).splitlines()[0]})") from None
+    make = dict(alex=models.alexnet, vgg=models.vgg16, squeeze=models.squeezenet1_1)[net]
+    whole = _fill(make(weights=None), net, state, f"the weights of {net}")
     with warnings.catch_warnings(action="ignore"):  # lpips 0.1.4 speaks to torchvision in old words
         model = lpips.LPIPS(net=net, pnet_rand=True, spatial=True, verbose=False).eval()
-    for ours, theirs in zip(model.net.parameters(), whole.features.parameters()): ours.data = theirs.data  # the same layers, in the same order
+    for ours, theirs in zip(model.net.parameters(), whole.features.parameters()):
+        ours.data = theirs.data  # the same layers, in the same order
     return model
+
+# %% ../../nbs/evaluate/20_features.ipynb #9f23d253
+def _batch(image: np.ndarray) -> torch.Tensor:  # float32 [1, 3, h, w] in [0, 1]
+    "One uint8 picture [h, w, 3] as networks take it."
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255
 
 
 @torch.no_grad()
@@ -69,14 +86,15 @@ def lpips_distance(model,  # of `load_lpips`
                    unit_range: bool = False,  # give [0, 1] where [-1, 1] is expected
                   ) -> dict:  # `lpips`, and `NAME_lpips` of each mask
     "LPIPS of one pair, as a whole and inside masks."
-    a, b = (torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255 for image in (generated, truth))
-    distance = model(a, b, normalize=not unit_range)[0, 0].numpy()
-    inside = {f"{name}_lpips": float(distance[mask].mean()) for name, mask in (masks or {}).items() if mask is not None}
-    return {"lpips": float(distance.mean())} | inside
+    distance = model(_batch(generated), _batch(truth), normalize=not unit_range)[0, 0].numpy()
+    values = {"lpips": float(distance.mean())}
+    for name, mask in (masks or {}).items():
+        if mask is not None: values[f"{name}_lpips"] = float(distance[mask].mean())
+    return values
 
 # %% ../../nbs/evaluate/20_features.ipynb #61d58b2c
 class _Pooled(torch.nn.Module):
-    "The pooling branch of a block, on the block's own input instead of torchvision's pooling of it."
+    "The pooling branch of a block, on the block's own input, not on torchvision's pooling of it."
     def __init__(self, block, pool):
         super().__init__()
         self.conv, self.pool = block.branch_pool, pool
@@ -86,35 +104,51 @@ class _Pooled(torch.nn.Module):
         return self.conv(self.pool(self.input))
 
 
+_POOLING_BLOCKS = ("5b", "5c", "5d", "6b", "6c", "6d", "6e", "7b", "7c")
+
+
+def _exchange_pooling(net: torch.nn.Module):
+    "Means that leave the border out, and the maximum in the last block, as in the original."
+    mean_inside = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    largest = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
+    for name in _POOLING_BLOCKS:
+        block = getattr(net, f"Mixed_{name}")
+        block.branch_pool = _Pooled(block, largest if name == "7c" else mean_inside)
+
+
 def load_inception(original: bool,  # True: the weights of the original FID; False: torchvision's
                   ) -> torch.nn.Module:  # [n, 3, 299, 299] -> [n, 2048]
     "Inception-v3 up to its last pooling, or `Absent`."
-    import torchvision
+    from torchvision.models import inception_v3
     key = "inception_fid" if original else "inception"
     state = load_weights(key)
-    net = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=not original, num_classes=1008 if original else 1000)
-    try: net.load_state_dict(state)
-    except RuntimeError as e: raise InputError(f"{WEIGHTS[key]}: not the expected weights ({str(e).splitlines()[0]})") from None
-    mean_inside = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
-    largest = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
-    for name in ("5b", "5c", "5d", "6b", "6c", "6d", "6e", "7b", "7c") if original else ():
-        block = getattr(net, f"Mixed_{name}")
-        block.branch_pool = _Pooled(block, largest if name == "7c" else mean_inside)
+    net = inception_v3(weights=None, init_weights=False, aux_logits=not original,
+                       num_classes=1008 if original else 1000)
+    _fill(net, key, state, "the expected weights")
+    if original: _exchange_pooling(net)
     net.fc = torch.nn.Identity()
     return net.eval()
 
 # %% ../../nbs/evaluate/20_features.ipynb #74a372bd
+_SIDE = 299  # pixels, of what Inception-v3 is given
+
+
 def _bilinear(image: np.ndarray) -> torch.Tensor:  # [3, 299, 299] in [0, 1]
-    x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255
-    return F.interpolate(x, (299, 299), mode="bilinear", align_corners=False)[0]
+    "Resized by torch, without antialiasing."
+    return F.interpolate(_batch(image), (_SIDE, _SIDE), mode="bilinear", align_corners=False)[0]
 
 
 def _bicubic(image: np.ndarray) -> torch.Tensor:  # [3, 299, 299], about [0, 1]
-    bands = [Image.fromarray(band).resize((299, 299), Image.Resampling.BICUBIC) for band in image.astype(np.float32).transpose(2, 0, 1)]
-    return torch.from_numpy(np.stack([np.asarray(band) for band in bands])).clamp(0, 255) / 255
+    "Resized by PIL, channel by channel as floats."
+    resized = []
+    for band in image.astype(np.float32).transpose(2, 0, 1):
+        small = Image.fromarray(band).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+        resized.append(np.asarray(small))
+    return torch.from_numpy(np.stack(resized)).clamp(0, 255) / 255
 
-
-_STD, _MEAN = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+# %% ../../nbs/evaluate/20_features.ipynb #379bfb2c
+_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _INCEPTIONS = {  # name -> (original weights?, resize, range)
     "inception_pgpis": (False, _bilinear, lambda x: x * (_STD / 0.5) + (_MEAN - 0.5) / 0.5),
     "inception_pytorch": (True, _bilinear, lambda x: 2 * x - 1),
@@ -122,20 +156,28 @@ _INCEPTIONS = {  # name -> (original weights?, resize, range)
 }
 
 
-def load_encoder(name: str,  # `clip_nano`, `inception_pgpis`, `inception_pytorch` or `inception_clean`
+@torch.no_grad()
+def _encode(net, prepare, images: list) -> np.ndarray:  # float32 [n, d]
+    return net(torch.stack([prepare(image) for image in images])).numpy()
+
+
+def _load_clip_nano():
+    "The CLIP encoder of this package, as `load_encoder` returns it."
+    clip = RegionCLIP.from_pretrained(asset("nano") / "clip").eval()
+
+    def prepare(image):
+        batch = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+        return square(batch, clip.config.image_size)[0]
+
+    return partial(_encode, lambda x: clip(x).float(), prepare)
+
+
+def load_encoder(name: str,  # `clip_nano` or a key of `_INCEPTIONS`
                 ):  # function: list of uint8 [h, w, 3] -> float32 [n, d]
     "A feature extractor by name, or `Absent`."
-    if name == "clip_nano":
-        clip = RegionCLIP.from_pretrained(asset("nano") / "clip").eval()
-        prepare = lambda image: square(torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 127.5 - 1, clip.config.image_size)[0]
-        return partial(_encode, lambda x: clip(x).float(), prepare)
+    if name == "clip_nano": return _load_clip_nano()
     original, resize, scale = _INCEPTIONS[name]
     return partial(_encode, load_inception(original), lambda image: scale(resize(image)))
-
-
-@torch.no_grad()
-def _encode(net, prepare, images: list) -> np.ndarray:
-    return net(torch.stack([prepare(image) for image in images])).numpy()
 
 # %% ../../nbs/evaluate/20_features.ipynb #8d1870c5
 def moments(features: np.ndarray,  # float [n, d]
@@ -153,14 +195,25 @@ def frechet_distance(first: np.ndarray,  # float [n, d]
                      second: np.ndarray,  # float [m, d]
                     ) -> float:  # 0 for equal distributions
     "Fréchet distance of two sets of features, fitted by normal distributions."
-    if min(len(first), len(second)) < 2: raise ValueError("a covariance needs two pictures or more on either side")
-    (mean1, cov1), (mean2, cov2) = moments(first), moments(second)
+    if min(len(first), len(second)) < 2:
+        raise ValueError("a covariance needs two pictures or more on either side")
+    mean1, cov1 = moments(first)
+    mean2, cov2 = moments(second)
     values, vectors = np.linalg.eigh(cov1)
-    half = vectors * np.sqrt(values.clip(0)) @ vectors.T  # symmetric root: stays real where few pictures leave cov1 singular
+    half = vectors * np.sqrt(values.clip(0)) @ vectors.T  # symmetric: real, be cov1 singular or not
     root = np.sqrt(np.linalg.eigvalsh(half @ cov2 @ half).clip(0)).sum()
     return float(np.square(mean1 - mean2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * root)
 
 # %% ../../nbs/evaluate/20_features.ipynb #9499a04c
+def _cubic_kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # [n, d], [m, d] -> [n, m]
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def _off_diagonal(kernel: np.ndarray) -> float:
+    "Sum of [n, n] without the diagonal, where everything meets itself."
+    return kernel.sum() - np.trace(kernel)
+
+
 def kernel_distance(first: np.ndarray,  # float [n, d]
                     second: np.ndarray,  # float [m, d]
                     subsets: int = 100,
@@ -171,14 +224,18 @@ def kernel_distance(first: np.ndarray,  # float [n, d]
     size = min(subset_size, len(first), len(second))
     if size < 2: raise ValueError("needs two pictures or more on either side")
     generator, values = np.random.default_rng(seed), []
-    kernel = lambda a, b: (a @ b.T / a.shape[1] + 1) ** 3
     for _ in range(subsets):
-        a, b = (x[generator.choice(len(x), size, replace=False)].astype(np.float64) for x in (first, second))
-        same = sum(k.sum() - np.trace(k) for k in (kernel(a, a), kernel(b, b))) / (size * (size - 1))
-        values.append(same - 2 * kernel(a, b).mean())
+        a = first[generator.choice(len(first), size, replace=False)].astype(np.float64)
+        b = second[generator.choice(len(second), size, replace=False)].astype(np.float64)
+        same = _off_diagonal(_cubic_kernel(a, a)) + _off_diagonal(_cubic_kernel(b, b))
+        values.append(same / (size * (size - 1)) - 2 * _cubic_kernel(a, b).mean())
     return float(np.mean(values))
 
 # %% ../../nbs/evaluate/20_features.ipynb #5b5e8223
+def _unit(features: np.ndarray) -> np.ndarray:  # [n, d] of length 1
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
 def retrieval_ranks(queries: np.ndarray,  # float [n, d] features of generated pictures
                     gallery: np.ndarray,  # float [m, d] features of true pictures
                     query_garments: list,  # [n] outfit of each query
@@ -186,12 +243,13 @@ def retrieval_ranks(queries: np.ndarray,  # float [n, d] features of generated p
                     left_out: list,  # [n] index into the gallery that is not to be found, or None
                    ) -> np.ndarray:  # float [n]: 1 is the best; NaN without any right answer
     "Place of the first picture of the right garment, by cosine."
-    unit = lambda x: x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    queries, gallery, owners, ranks = unit(queries), unit(gallery), np.asarray(gallery_garments), []
+    queries, gallery = _unit(queries), _unit(gallery)
+    owners, ranks = np.asarray(gallery_garments), []
     for query, garment, skip in zip(queries, query_garments, left_out, strict=True):
         likeness, right = gallery @ query, owners == garment
         if skip is not None: likeness[skip], right[skip] = -np.inf, False
-        ranks.append(1 + (likeness > likeness[right].max()).sum() if right.any() else np.nan)
+        if right.any(): ranks.append(1 + (likeness > likeness[right].max()).sum())
+        else: ranks.append(np.nan)
     return np.array(ranks, np.float64)
 
 # %% ../../nbs/evaluate/20_features.ipynb #272ed459
@@ -209,26 +267,41 @@ def surface_error(generated: np.ndarray,  # uint8 [h, w, 3]
                   source: np.ndarray,  # uint8 [h, w, 3]
                   target_surface: np.ndarray,  # uint8 [h, w, 3], surface map of the truth
                   source_surface: np.ndarray,  # uint8 [h, w, 3]
-                 ) -> tuple:  # mean absolute error in grey levels (NaN if nothing is seen twice), share of the target's body points that the source shows
-    "Colours of body points against the same points in the source."
-    target, known = (surface_places(surface).reshape(-1, 3) for surface in (target_surface, source_surface))
+                 ) -> tuple:  # error in grey levels, share of the target's points in the source
+    "Colours of body points against the same points in the source; NaN if no point is seen twice."
+    target = surface_places(target_surface).reshape(-1, 3)
+    known = surface_places(source_surface).reshape(-1, 3)
     on, there = ~np.isnan(target[:, 0]), ~np.isnan(known[:, 0])
     if not on.any() or not there.any(): return float("nan"), 0.0
-    apart, nearest = cKDTree(known[there]).query(target[on], distance_upper_bound=1.5 * SURFACE_STEP)
+
+    tree = cKDTree(known[there])
+    apart, nearest = tree.query(target[on], distance_upper_bound=1.5 * SURFACE_STEP)
     seen = np.isfinite(apart)
     if not seen.any(): return float("nan"), 0.0
-    colours = generated.reshape(-1, 3)[on][seen].astype(float), source.reshape(-1, 3)[there][nearest[seen]]
-    return float(np.abs(colours[0] - colours[1]).mean()), float(seen.mean())
+
+    made = generated.reshape(-1, 3)[on][seen].astype(float)
+    asked = source.reshape(-1, 3)[there][nearest[seen]]
+    return float(np.abs(made - asked).mean()), float(seen.mean())
 
 # %% ../../nbs/evaluate/20_features.ipynb #9e72109f
+_NECK, _HIPS = 1, (8, 11)  # of the 18 joints
+
+
+def _torso(joints: np.ndarray) -> float:  # pixels; NaN where neck or both hips are unknown
+    "From the neck to the middle of the known hips."
+    hips = [joints[i, :2] for i in _HIPS if joints[i, 2] > 0]
+    if not joints[_NECK, 2] > 0 or not hips: return float("nan")
+    return np.linalg.norm(joints[_NECK, :2] - np.mean(hips, axis=0))
+
+
 def pose_error(found: np.ndarray,  # float [18, 3] x, y, visible; of the generated picture
                asked: np.ndarray,  # float [18, 3] of the target
-              ) -> tuple:  # mean distance in torsos (NaN if nothing to compare), PCK at 0.2 (missed joints count as wrong)
+              ) -> tuple:  # mean distance in torsos (NaN: no joint), PCK at 0.2 (missed is wrong)
     "Joints of the generated picture against those that were asked for."
-    asked_for, both = asked[:, 2] > 0, (asked[:, 2] > 0) & (found[:, 2] > 0)
-    if not (asked_for[1] and (asked_for[8] or asked_for[11])): return float("nan"), float("nan")
-    hips = np.mean([asked[i, :2] for i in (8, 11) if asked_for[i]], axis=0)
-    torso = np.linalg.norm(asked[1, :2] - hips)
-    if torso == 0 or not both.any(): return float("nan"), 0.0 if torso else float("nan")
+    torso = _torso(asked)
+    if np.isnan(torso) or torso == 0: return float("nan"), float("nan")
+    asked_for = asked[:, 2] > 0
+    both = asked_for & (found[:, 2] > 0)
+    if not both.any(): return float("nan"), 0.0
     distance = np.linalg.norm(found[both, :2] - asked[both, :2], axis=1) / torso
     return float(distance.mean()), float((distance <= 0.2).sum() / asked_for.sum())

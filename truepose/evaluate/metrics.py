@@ -23,9 +23,11 @@ def check_pair(generated: np.ndarray, truth: np.ndarray):
     "Both pictures must be uint8 [h, w, 3] and of one size."
     for name, image in (("generated", generated), ("truth", truth)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"{name}: expected uint8 [h, w, 3], got {image.dtype} {list(image.shape)}")
+            raise ValueError(f"{name}: expected uint8 [h, w, 3], "
+                             f"got {image.dtype} {list(image.shape)}")
     if generated.shape != truth.shape:
-        raise ValueError(f"generated is {generated.shape[:2]} and truth {truth.shape[:2]} (height, width): resize one of them")
+        raise ValueError(f"generated is {generated.shape[:2]} and truth {truth.shape[:2]} "
+                         "(height, width): resize one of them")
 
 
 def psnr(generated: np.ndarray,  # uint8 [h, w, 3]
@@ -36,7 +38,8 @@ def psnr(generated: np.ndarray,  # uint8 [h, w, 3]
     check_pair(generated, truth)
     error = np.square(generated.astype(np.float64) - truth).mean(-1)
     mse = error.mean() if mask is None else error[mask].mean()
-    return PSNR_CAP if mse == 0 else min(PSNR_CAP, float(10 * np.log10(255**2 / mse)))
+    if mse == 0: return PSNR_CAP
+    return min(PSNR_CAP, float(10 * np.log10(255**2 / mse)))
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #3aa1345c
 _SIGMA, _RADIUS = 1.5, 5  # pixels: the 11x11 window of Wang et al.
@@ -44,7 +47,9 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def _window_mean(values: np.ndarray) -> np.ndarray:
-    return gaussian_filter(values, (_SIGMA, _SIGMA, 0), radius=(_RADIUS, _RADIUS, 0), mode="reflect")
+    "Gaussian mean around each pixel of [h, w, 3]."
+    radius = (_RADIUS, _RADIUS, 0)
+    return gaussian_filter(values, (_SIGMA, _SIGMA, 0), radius=radius, mode="reflect")
 
 
 def ssim_map(generated: np.ndarray,  # uint8 [h, w, 3]
@@ -52,13 +57,21 @@ def ssim_map(generated: np.ndarray,  # uint8 [h, w, 3]
             ) -> np.ndarray:  # float64 [h, w], mean of the three channels
     "Structural similarity of the window around each pixel (Wang et al. 2004, Eq. 13)."
     check_pair(generated, truth)
-    x, y = generated.astype(np.float64), truth.astype(np.float64)
-    mean_x, mean_y = _window_mean(x), _window_mean(y)
-    var_x, var_y = _window_mean(x * x) - mean_x**2, _window_mean(y * y) - mean_y**2
+    x = generated.astype(np.float64)
+    y = truth.astype(np.float64)
+    mean_x = _window_mean(x)
+    mean_y = _window_mean(y)
+    var_x = _window_mean(x * x) - mean_x**2
+    var_y = _window_mean(y * y) - mean_y**2
     covariance = _window_mean(x * y) - mean_x * mean_y
     similarity = ((2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
                   / ((mean_x**2 + mean_y**2 + _C1) * (var_x + var_y + _C2)))
     return similarity.mean(-1)
+
+
+def _inner(similarity: np.ndarray) -> np.ndarray:
+    "The windows that lie inside the picture."
+    return similarity[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
 
 
 def ssim(generated: np.ndarray,  # uint8 [h, w, 3]
@@ -67,10 +80,6 @@ def ssim(generated: np.ndarray,  # uint8 [h, w, 3]
     "Mean structural similarity of two pictures."
     return float(_inner(ssim_map(generated, truth)).mean())
 
-
-def _inner(similarity: np.ndarray) -> np.ndarray:
-    return similarity[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
-
 # %% ../../nbs/evaluate/10_metrics.ipynb #c8ee3f7e
 def ssim_51(generated: np.ndarray,  # uint8 [h, w, 3]
             truth: np.ndarray,  # uint8 [h, w, 3]
@@ -78,9 +87,11 @@ def ssim_51(generated: np.ndarray,  # uint8 [h, w, 3]
     "The field's SSIM with a uniform window of 51 pixels."
     check_pair(generated, truth)
     if min(truth.shape[:2]) < 51: return float("nan")
-    return float(structural_similarity(truth / 255, generated / 255, win_size=51, data_range=1, channel_axis=-1))
+    similarity = structural_similarity(truth / 255, generated / 255, win_size=51, data_range=1,
+                                       channel_axis=-1)
+    return float(similarity)
 
-
+# %% ../../nbs/evaluate/10_metrics.ipynb #415f6352
 def ssim_256(generated: np.ndarray,  # uint8 [h, w, 3]
              truth: np.ndarray,  # uint8 [h, w, 3]
              sigma: float = 1.5,  # pixels
@@ -88,9 +99,12 @@ def ssim_256(generated: np.ndarray,  # uint8 [h, w, 3]
     "The field's SSIM_256: Gaussian window, data range taken from the generated picture."
     check_pair(generated, truth)
     spread = float(generated.max()) - float(generated.min())
-    if spread == 0 or min(truth.shape[:2]) < 2 * int(3.5 * sigma + 0.5) + 1: return float("nan")
-    return float(structural_similarity(truth.astype(np.float64), generated.astype(np.float64), gaussian_weights=True, sigma=sigma,
-                                       use_sample_covariance=False, data_range=spread, channel_axis=-1))
+    side = 2 * int(3.5 * sigma + 0.5) + 1  # of scikit-image's window
+    if spread == 0 or min(truth.shape[:2]) < side: return float("nan")
+    similarity = structural_similarity(truth.astype(np.float64), generated.astype(np.float64),
+                                       gaussian_weights=True, sigma=sigma, data_range=spread,
+                                       use_sample_covariance=False, channel_axis=-1)
+    return float(similarity)
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #2a94cbb1
 MIN_AREA = 0.001  # of the picture: a smaller region counts as absent
@@ -111,13 +125,16 @@ MEASURES = WHOLE + tuple(f"{region}_{name}" for region in REGION_GROUPS for name
 
 def pair_measures(generated: np.ndarray,  # uint8 [h, w, 3]
                   truth: np.ndarray,  # uint8 [h, w, 3]
-                  regions: np.ndarray | None = None,  # integer [h, w], region indices of the truth; None: whole picture only
+                  regions: np.ndarray | None = None,  # integer [h, w] of the truth; None: the whole
                  ) -> dict:  # measure -> float, NaN where the pair has no such region
     "Every measure of `MEASURES` for one pair."
     similarity = ssim_map(generated, truth)
     values = {name: float("nan") for name in MEASURES}
-    values.update(ssim=float(_inner(similarity).mean()), psnr_db=psnr(generated, truth))
-    for region, names in REGION_GROUPS.items() if regions is not None else ():
+    values["ssim"] = float(_inner(similarity).mean())
+    values["psnr_db"] = psnr(generated, truth)
+    if regions is None: return values
+
+    for region, names in REGION_GROUPS.items():
         mask = region_mask(regions, names)
         if mask is None: continue
         values[f"{region}_ssim"] = float(similarity[mask].mean())
@@ -125,45 +142,61 @@ def pair_measures(generated: np.ndarray,  # uint8 [h, w, 3]
     return values
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #dad2376f
+def _resampled_means(sums: np.ndarray,  # float [g], sum of the values of each group
+                     counts: np.ndarray,  # [g], how many values each group has
+                     draws: int,  # resamples
+                     seed: int,
+                    ) -> np.ndarray:  # float [draws]
+    "Means over groups that are drawn with replacement."
+    generator = np.random.default_rng(seed)
+    at_once = max(1, 2**20 // len(sums))
+    means = []
+    while draws > 0:
+        picks = generator.integers(0, len(sums), (min(draws, at_once), len(sums)))
+        means.append(sums[picks].sum(1) / counts[picks].sum(1))
+        draws -= len(picks)
+    return np.concatenate(means)
+
+
 def bootstrap_interval(values: np.ndarray,  # float [n], no NaN
-                       groups: list | None = None,  # [n] person of each value; None: each value its own
+                       groups: list | None = None,  # [n] person of each value; None: all differ
                        level: float = 0.95,  # share of the resampled means inside
                        draws: int = 2000,  # resamples
                        seed: int = 0,
                       ) -> tuple:  # (low, high)
     "Percentile bootstrap interval of the mean, resampling whole groups."
     values = np.asarray(values, np.float64)
-    _, index = np.unique(np.arange(len(values)) if groups is None else np.asarray(groups), return_inverse=True)
-    sums, counts = np.bincount(index, values), np.bincount(index)
-    generator, means = np.random.default_rng(seed), []
-    while draws > 0:  # not all at once: 2,000 draws of 8,570 pairs would take half a gigabyte
-        picks = generator.integers(0, len(sums), (min(draws, max(1, 2**20 // len(sums))), len(sums)))
-        means.append(sums[picks].sum(1) / counts[picks].sum(1))
-        draws -= len(picks)
-    means = np.concatenate(means)
+    if groups is None: groups = np.arange(len(values))
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    means = _resampled_means(np.bincount(index, values), np.bincount(index), draws, seed)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #d021f0a0
-def paired_difference(first: np.ndarray,  # float [n], one measure of one method, NaN where a pair has none
+def paired_difference(first: np.ndarray,  # float [n], one measure of one method; NaN: no value
                       second: np.ndarray,  # float [n], of the other method on the same pairs
-                      groups: list | None = None,  # [n] person of each pair; None: each pair its own
-                     ) -> dict:  # n_pairs, n_groups, difference (first - second), low95, high95, p_wilcoxon
+                      groups: list | None = None,  # [n] person of each pair; None: all differ
+                     ) -> dict:  # n_pairs, n_groups, difference (first - second), its interval, p
     "Mean difference with its bootstrap interval, and a signed-rank test over groups."
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     has = ~np.isnan(difference)
     if not has.any(): raise ValueError("no pair has a value in both methods")
-    names, index = np.unique((np.arange(len(has)) if groups is None else np.asarray(groups))[has], return_inverse=True)
+
+    if groups is None: groups = np.arange(len(has))
+    names, index = np.unique(np.asarray(groups)[has], return_inverse=True)
     difference = difference[has]
-    means = np.bincount(index, difference) / np.bincount(index)
     low, high = bootstrap_interval(difference, index)
+
+    means = np.bincount(index, difference) / np.bincount(index)
     p = wilcoxon(means).pvalue if means.any() else 1.0
-    return dict(n_pairs=len(difference), n_groups=len(names), difference=float(difference.mean()), low95=low, high95=high, p_wilcoxon=float(p))
+    return dict(n_pairs=len(difference), n_groups=len(names), difference=float(difference.mean()),
+                low95=low, high95=high, p_wilcoxon=float(p))
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #35c079bd
+_NOT_HERE = "weights, which cannot be had where this was run; not replaced"
 ABSENT = [
-    {"name": "lpips", "reason": "needs AlexNet, VGG or SqueezeNet weights, which cannot be had where this was run; not replaced"},
-    {"name": "fid", "reason": "needs Inception-v3 weights, which cannot be had where this was run; not replaced"},
+    {"name": "lpips", "reason": f"needs AlexNet, VGG or SqueezeNet {_NOT_HERE}"},
+    {"name": "fid", "reason": f"needs Inception-v3 {_NOT_HERE}"},
 ]
 
 
@@ -174,11 +207,14 @@ def summarise(rows: list,  # dicts with the values of `MEASURES`
              ) -> dict:  # flat name -> number
     "Means with 95 % bootstrap intervals, and how many pairs have each region."
     out = {f"{prefix}n_pairs": len(rows)}
-    for name in measures:
-        values = np.array([row[name] for row in rows], np.float64)
+    for measure in measures:
+        values = np.array([row[measure] for row in rows], np.float64)
         has = ~np.isnan(values)
-        if name.endswith("_ssim"): out[f"{prefix}n_{name.removesuffix('_ssim')}"] = int(has.sum())
+        if measure.endswith("_ssim"):
+            out[f"{prefix}n_{measure.removesuffix('_ssim')}"] = int(has.sum())
         if not has.any(): continue
-        low, high = bootstrap_interval(values[has], None if persons is None else np.asarray(persons)[has])
-        out |= {prefix + name: float(values[has].mean()), f"{prefix}{name}_low95": low, f"{prefix}{name}_high95": high}
+        groups = None if persons is None else np.asarray(persons)[has]
+        low, high = bootstrap_interval(values[has], groups)
+        name = prefix + measure
+        out |= {name: float(values[has].mean()), f"{name}_low95": low, f"{name}_high95": high}
     return out

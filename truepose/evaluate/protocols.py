@@ -9,6 +9,7 @@ __all__ = ['RESIZES', 'PROTOCOLS', 'resize', 'Protocol', 'get_protocols', 'prepa
 # %% ../../nbs/evaluate/30_protocols.ipynb #ed525a80
 import re
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,9 +21,14 @@ from ..data.formats import ShopName
 from .metrics import psnr, ssim, ssim_256, ssim_51
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #44d321f2
-def _by_torch(image: np.ndarray, size: tuple, mode: str, antialias: bool, truncate: bool = False) -> np.ndarray:
+def _by_torch(image: np.ndarray,  # uint8 [h, w, 3]
+              size: tuple,  # (height, width)
+              antialias: bool,  # average over what is lost
+              truncate: bool = False,  # cut the decimals off instead of rounding
+             ) -> np.ndarray:
     x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].double()
-    x = F.interpolate(x, size, mode=mode, antialias=antialias, align_corners=False).clamp(0, 255)[0].permute(1, 2, 0)
+    x = F.interpolate(x, size, mode="bicubic", antialias=antialias, align_corners=False)
+    x = x.clamp(0, 255)[0].permute(1, 2, 0)
     return ((x + 1e-6).floor() if truncate else x.round()).to(torch.uint8).numpy()
 
 
@@ -31,24 +37,27 @@ def _cv2_taps(n_in: int, n_out: int) -> tuple:
     at = ((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5).astype(np.float32)
     share = at - np.floor(at)
     index = np.floor(at).astype(int)[:, None] + [0, 1]
-    return index.clip(0, n_in - 1), np.rint(np.stack([1 - share, share], 1) * 2048).astype(np.int64)
+    weights = np.rint(np.stack([1 - share, share], 1) * 2048).astype(np.int64)
+    return index.clip(0, n_in - 1), weights
 
 
 def _by_cv2_linear(image: np.ndarray, size: tuple) -> np.ndarray:
-    (rows, down), (columns, across) = (_cv2_taps(n, m) for n, m in zip(image.shape, size))
+    rows, down = _cv2_taps(image.shape[0], size[0])
+    columns, across = _cv2_taps(image.shape[1], size[1])
     wide = (image[:, columns] * across[:, :, None]).sum(2)
-    return (((wide[rows] >> 4) * down[:, :, None, None] >> 16).sum(1) + 2 >> 2).astype(np.uint8)
+    tall = ((wide[rows] >> 4) * down[:, :, None, None] >> 16).sum(1)
+    return (tall + 2 >> 2).astype(np.uint8)
 
-
+# %% ../../nbs/evaluate/30_protocols.ipynb #803a74f8
 def _by_pil(image: np.ndarray, size: tuple) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
 RESIZES = {
     "cv2_linear": _by_cv2_linear,
-    "cv2_cubic": lambda image, size: _by_torch(image, size, "bicubic", False),
-    "torch_bicubic": lambda image, size: _by_torch(image, size, "bicubic", True),
-    "torch_bicubic_truncated": lambda image, size: _by_torch(image, size, "bicubic", True, truncate=True),
+    "cv2_cubic": partial(_by_torch, antialias=False),
+    "torch_bicubic": partial(_by_torch, antialias=True),
+    "torch_bicubic_truncated": partial(_by_torch, antialias=True, truncate=True),
     "pil_lanczos": _by_pil,
 }
 
@@ -81,46 +90,62 @@ class Protocol:
     files: str = "PNG"  # what the repository's results are stored as
     unknown: tuple = ()  # what could not be read, and what is done here
 
-
+# %% ../../nbs/evaluate/30_protocols.ipynb #f0193d40
 _FIELD = ("ssim_51", "ssim_256", "psnr_db", "lpips")
 _FRAME = (256, 176)
-_PROTOCOLS = (
-    Protocol("strict", None, None, None, ("ssim", "ssim_51", "ssim_256", "psnr_db", "lpips"),
-             distances=("fid_clean", "kid_clean"), reference="truth", selection="one fixed-seed sample per pair"),
-    Protocol("cfld", _FRAME, "torch_bicubic_truncated", "torch_bicubic", _FIELD, files="not read",
-             selection="one sample; paper: checkpoint picked by test metrics, released: last epoch",
-             unknown=("truth read as PIL or tensor before its resize: done as tensor",)),
-    Protocol("pidm", _FRAME, "cv2_linear", "cv2_linear", _FIELD, ssim_size=(256, 256), sigma=1.2, drop_tail=64,
-             unknown=("files of another size than 256x256 for SSIM: resized by cv2_linear",
-                      "order of the pairs: by file name")),
-    Protocol("pcdms", _FRAME, "cv2_cubic", "cv2_cubic", _FIELD, sigma=1.2, lpips_unit_range=True, drop_tail=64,
-             selection="the best of four by SSIM to the truth (an oracle), made before this evaluation; "
-                       "cannot be undone here",
-             unknown=("order of the pairs: by file name",)),
-    Protocol("gfla", (256, 256), "cv2_linear", "cv2_linear", _FIELD, files="not read",
-             unknown=("files are scored as on disk (256x256): any other size is resized by cv2_linear",
-                      "LPIPS of the old PerceptualSimilarity code")),
-    Protocol("dptn", _FRAME, "cv2_linear", "cv2_linear", _FIELD, pad_width=256, files="not read",
-             unknown=("files are scored as on disk (256x176): any other size is resized by cv2_linear",
-                      "LPIPS of the old PerceptualSimilarity code",
-                      "its data set length is floored to a multiple of the batch size: none is dropped here")),
-    Protocol("vtoneval", None, None, "pil_lanczos", ("ssim", "lpips"), lpips_net="squeeze",
-             distances=("fid_pytorch", "fid_clean", "kid_clean"), reference="truth", files="not read",
-             unknown=("width after the resize to the generated picture's height: the generated picture's width",
-                      "SSIM: Gaussian window of 11 pixels without the margin; torchmetrics treats the margin a little "
-                      "differently")),
-)
-PROTOCOLS = {protocol.name: protocol for protocol in _PROTOCOLS}
+_OURS = Protocol(
+    "strict", None, None, None, ("ssim", "ssim_51", "ssim_256", "psnr_db", "lpips"),
+    distances=("fid_clean", "kid_clean"), reference="truth",
+    selection="one fixed-seed sample per pair")
+_CFLD = Protocol(
+    "cfld", _FRAME, "torch_bicubic_truncated", "torch_bicubic", _FIELD, files="not read",
+    selection="one sample; paper: checkpoint picked by test metrics, released: last epoch",
+    unknown=("truth read as PIL or tensor before its resize: done as tensor",))
+_PIDM = Protocol(
+    "pidm", _FRAME, "cv2_linear", "cv2_linear", _FIELD, ssim_size=(256, 256), sigma=1.2,
+    drop_tail=64,
+    unknown=("files of another size than 256x256 for SSIM: resized by cv2_linear",
+             "order of the pairs: by file name"))
+_PCDMS = Protocol(
+    "pcdms", _FRAME, "cv2_cubic", "cv2_cubic", _FIELD, sigma=1.2, lpips_unit_range=True,
+    drop_tail=64,
+    selection="the best of four by SSIM to the truth (an oracle), made before this evaluation; "
+              "cannot be undone here",
+    unknown=("order of the pairs: by file name",))
+
+# %% ../../nbs/evaluate/30_protocols.ipynb #051ce91e
+_OLD_LPIPS = "LPIPS of the old PerceptualSimilarity code"
+_GFLA = Protocol(
+    "gfla", (256, 256), "cv2_linear", "cv2_linear", _FIELD, files="not read",
+    unknown=("files are scored as on disk (256x256): any other size is resized by cv2_linear",
+             _OLD_LPIPS))
+_DPTN = Protocol(
+    "dptn", _FRAME, "cv2_linear", "cv2_linear", _FIELD, pad_width=256, files="not read",
+    unknown=("files are scored as on disk (256x176): any other size is resized by cv2_linear",
+             _OLD_LPIPS,
+             "its data set length is floored to a multiple of the batch size: "
+             "none is dropped here"))
+_VTONEVAL = Protocol(
+    "vtoneval", None, None, "pil_lanczos", ("ssim", "lpips"), lpips_net="squeeze",
+    distances=("fid_pytorch", "fid_clean", "kid_clean"), reference="truth", files="not read",
+    unknown=("width after the resize to the generated picture's height: "
+             "the generated picture's width",
+             "SSIM: Gaussian window of 11 pixels without the margin; torchmetrics treats the "
+             "margin a little differently"))
+PROTOCOLS = {protocol.name: protocol
+             for protocol in (_OURS, _CFLD, _PIDM, _PCDMS, _GFLA, _DPTN, _VTONEVAL)}
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #ab23c93a
 def get_protocols(names: str,  # separated by commas, e.g. `strict,cfld`
                  ) -> list:  # of `Protocol`, each once
     "The named protocols."
-    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    stripped = [name.strip() for name in names.split(",")]
+    wanted = list(dict.fromkeys(name for name in stripped if name))
     unknown = [name for name in wanted if name not in PROTOCOLS]
     if unknown or not wanted:
         first = unknown[0] if unknown else "nothing"
-        raise InputError(f"--protocol {names!r}: {first!r} is not known; choose from {', '.join(PROTOCOLS)}")
+        raise InputError(f"--protocol {names!r}: {first!r} is not known; "
+                         f"choose from {', '.join(PROTOCOLS)}")
     return [PROTOCOLS[name] for name in wanted]
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #8dee1617
@@ -130,14 +155,20 @@ def prepare(generated: np.ndarray,  # uint8 [h, w, 3]
             size: tuple | None = None,  # (height, width) instead of the protocol's
            ) -> tuple:  # generated, truth: uint8, of one size
     "Both pictures as the protocol sees them."
-    size = size or protocol.size or (truth if protocol.resize_truth is None else generated).shape[:2]
-    return tuple(image if how is None else resize(image, size, how)
-                 for image, how in ((generated, protocol.resize_generated), (truth, protocol.resize_truth)))
+    own = truth if protocol.resize_truth is None else generated
+    size = size or protocol.size or own.shape[:2]
+    if protocol.resize_generated is not None:
+        generated = resize(generated, size, protocol.resize_generated)
+    if protocol.resize_truth is not None:
+        truth = resize(truth, size, protocol.resize_truth)
+    return generated, truth
 
-
+# %% ../../nbs/evaluate/30_protocols.ipynb #fcddbb10
 def _pad_white(image: np.ndarray, width: int) -> np.ndarray:
-    left = max(0, width - image.shape[1]) // 2
-    return np.pad(image, ((0, 0), (left, max(0, width - image.shape[1]) - left), (0, 0)), constant_values=255)
+    "White borders on both sides, up to that width."
+    more = max(0, width - image.shape[1])
+    left = more // 2
+    return np.pad(image, ((0, 0), (left, more - left), (0, 0)), constant_values=255)
 
 
 def score_pair(generated: np.ndarray,  # uint8 [h, w, 3]
@@ -146,18 +177,22 @@ def score_pair(generated: np.ndarray,  # uint8 [h, w, 3]
               ) -> dict:  # measure -> float, without LPIPS
     "The measures of a pair that need no network."
     generated, truth = prepare(generated, truth, protocol, protocol.ssim_size)
-    if protocol.pad_width: generated, truth = (_pad_white(image, protocol.pad_width) for image in (generated, truth))
-    functions = dict(ssim=ssim, ssim_51=ssim_51, psnr_db=psnr, ssim_256=lambda a, b: ssim_256(a, b, protocol.sigma))
-    return {name: functions[name](generated, truth) for name in protocol.measures if name in functions}
+    if protocol.pad_width:
+        generated = _pad_white(generated, protocol.pad_width)
+        truth = _pad_white(truth, protocol.pad_width)
+    functions = dict(ssim=ssim, ssim_51=ssim_51, psnr_db=psnr,
+                     ssim_256=partial(ssim_256, sigma=protocol.sigma))
+    known = [name for name in protocol.measures if name in functions]
+    return {name: functions[name](generated, truth) for name in known}
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #acd2004b
-_FASHION = re.compile(r"(?:deep)?(?:fashion)?(?<![A-Z])(WOMEN|MEN)[/_]?([A-Za-z_]+?)[/_]?id_?(\d{8})[/_]?(\d{2})_(\d)_?"
-                      r"([a-z]+?)(?=$|[^a-z])")
-_SEPARATORS = ("___", "_2_", "_to_", "__")
+_FASHION = re.compile(r"(?:deep)?(?:fashion)?(?<![A-Z])(WOMEN|MEN)[/_]?([A-Za-z_]+?)[/_]?"
+                      r"id_?(\d{8})[/_]?(\d{2})_(\d)_?([a-z]+?)(?=$|[^a-z])")
 
 
 def _shop_names(name: str) -> list:  # of `ShopName`: the DeepFashion names in it, in order
-    return [ShopName(m[1], m[2].strip("_"), m[3], m[4], m[5] + m[6]) for m in _FASHION.finditer(name)]
+    return [ShopName(m[1], m[2].strip("_"), m[3], m[4], m[5] + m[6])
+            for m in _FASHION.finditer(name)]
 
 
 def canonical_name(name: str,  # file name without folders of the machine, with or without ending
@@ -168,20 +203,35 @@ def canonical_name(name: str,  # file name without folders of the machine, with 
     return found[0].name if found else name
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #5fef88ef
+_SEPARATORS = ("___", "_2_", "_to_", "__")
+
+
+def _splits(name: str) -> list:  # of (before, after), canonical
+    "Every way to read a name as source, separator, target."
+    found = []
+    for separator in _SEPARATORS:
+        for at in re.finditer(f"(?={separator})", name):
+            before, after = name[:at.start()], name[at.start() + len(separator):]
+            found.append((canonical_name(before), canonical_name(after)))
+    return found
+
+
 def split_pair(name: str,  # of a generated picture, without ending
                known,  # canonical names of the true pictures
-              ) -> tuple:  # (source or None, target), canonical; target is None if no true picture fits
+              ) -> tuple:  # (source or None, target), canonical; target None: no true picture fits
     "Which source and target a generated picture is of."
-    plain = re.sub(r"_vis$", "", name)
     found = [shop.name for shop in _shop_names(name)]
-    if found: return (None if len(found) == 1 else found[0]), (found[-1] if found[-1] in known else None)
-    if name in known: return None, name
-    if plain in known: return None, plain
-    cuts = [(canonical_name(plain[:at.start()]), canonical_name(plain[at.start() + len(separator):]))
-            for separator in _SEPARATORS for at in re.finditer(f"(?={separator})", plain)]
-    whole = ([cut for cut in cuts if cut[0] in known and cut[1] in known]
-             or [(None, target) for _, target in cuts if target in known])
-    return whole[0] if whole else (None, None)
+    if found:
+        source, target = None if len(found) == 1 else found[0], found[-1]
+        return source, (target if target in known else None)
+
+    plain = re.sub(r"_vis$", "", name)
+    for whole in (name, plain):
+        if whole in known: return None, whole
+    splits = [split for split in _splits(plain) if split[1] in known]
+    for source, target in splits:
+        if source in known: return source, target
+    return (None, splits[0][1]) if splits else (None, None)
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #4fdcf77b
 def person_of(name: str,  # of a picture or a pair

@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['ConvIn', 'ConditionedUNet', 'attention_blocks', 'level_sizes', 'split_heads', 'merge_heads', 'attention_weights',
-           'attend', 'KeepingSelfAttention', 'PlainCrossAttention', 'keep_source_states']
+           'attend', 'Record', 'PlainSelfAttention', 'KeepingSelfAttention', 'PlainCrossAttention',
+           'keep_source_states']
 
 # %% ../../nbs/method/40_unet.ipynb #abdbef4f
+from dataclasses import dataclass, field
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
@@ -16,7 +19,8 @@ class ConvIn(nn.Conv2d):
     "The first convolution of a UNet; channels beyond its own are features that are added to its output."
     def forward(self, sample: torch.Tensor,  # [b, c + k, h, w] latent, then k = `out_channels` (or no) features
                ) -> torch.Tensor:  # [b, out_channels, h, w]
-        latent, features = sample[:, :self.in_channels], sample[:, self.in_channels:]
+        latent = sample[:, :self.in_channels]
+        features = sample[:, self.in_channels:]
         hidden_states = super().forward(latent)
         return hidden_states + features if features.shape[1] else hidden_states
 
@@ -40,9 +44,12 @@ class ConditionedUNet(UNet2DConditionModel):
 # %% ../../nbs/method/40_unet.ipynb #6a9baeec
 def attention_blocks(unet: UNet2DConditionModel) -> dict:  # name -> `BasicTransformerBlock`
     "The attention blocks of a UNet by name, from the first to run to the last."
-    parts = [("down_blocks", unet.down_blocks), ("mid_block", unet.mid_block), ("up_blocks", unet.up_blocks)]
-    return {f"{part}.{name}".removesuffix(".attn1"): module for part, root in parts
-            for name, module in root.named_modules() if hasattr(module, "attn1") and hasattr(module, "attn2")}
+    parts = {"down_blocks": unet.down_blocks, "mid_block": unet.mid_block, "up_blocks": unet.up_blocks}
+    blocks = {}
+    for part, root in parts.items():
+        for name, module in root.named_modules():
+            if hasattr(module, "attn1") and hasattr(module, "attn2"): blocks[f"{part}.{name}"] = module
+    return blocks
 
 
 def level_sizes(unet: UNet2DConditionModel,
@@ -50,13 +57,14 @@ def level_sizes(unet: UNet2DConditionModel,
                ) -> list:  # (height, width) of each level; the convolutions halve, rounding up
     "The grid sizes at which a UNet works, finest first."
     sizes = [tuple(latent_size)]
-    for _ in unet.config.block_out_channels[1:]: sizes.append(tuple((s + 1) // 2 for s in sizes[-1]))
+    for _ in unet.config.block_out_channels[1:]:
+        sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
     return sizes
 
 # %% ../../nbs/method/40_unet.ipynb #eb6e1571
 def split_heads(x: torch.Tensor,  # [b, n, heads * d]
                 heads: int) -> torch.Tensor:  # [b, heads, n, d]
-    "Each head sees its own slice of the channels."
+    "Each head gets its own slice of the channels."
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
@@ -64,44 +72,71 @@ def merge_heads(x: torch.Tensor) -> torch.Tensor:  # [b, heads, n, d] -> [b, n, 
     "Inverse of `split_heads`."
     return x.transpose(1, 2).flatten(2)
 
-
+# %% ../../nbs/method/40_unet.ipynb #8173f595
 def attention_weights(query: torch.Tensor,  # [b, heads, n, d]
                       key: torch.Tensor,  # [b, heads, s, d]
                       bias: torch.Tensor = None,  # broadcasts to [b, heads, n, s]
                      ) -> torch.Tensor:  # [b, heads, n, s], rows sum to one
     "The softmax of attention, written out."
-    scores = (query * query.shape[-1] ** -.5) @ key.transpose(2, 3)  # the query is the smaller thing to scale
+    query = query * query.shape[-1] ** -.5  # the smaller thing to scale
+    scores = query @ key.transpose(2, 3)
     if bias is not None: scores += bias  # in place: the scores are what is large here
     return scores.softmax(-1)
 
 
-def attend(query, key, value, bias=None) -> torch.Tensor:  # [b, heads, n, d]
-    "Scaled dot-product attention; written out where a CPU takes gradients, since the fused kernel is slow backwards there."
-    if query.requires_grad and query.device.type == "cpu": return attention_weights(query, key, bias).to(value.dtype) @ value
+def attend(query: torch.Tensor,  # [b, heads, n, d]
+           key: torch.Tensor,  # [b, heads, s, d]
+           value: torch.Tensor,  # [b, heads, s, d]
+           bias: torch.Tensor = None,  # broadcasts to [b, heads, n, s]
+          ) -> torch.Tensor:  # [b, heads, n, d]
+    "Attention; written out where a CPU takes gradients: the fused kernel is slow backwards there."
+    if query.requires_grad and query.device.type == "cpu":
+        return attention_weights(query, key, bias).to(value.dtype) @ value
     return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
+# %% ../../nbs/method/40_unet.ipynb #bac38a40
+@dataclass
+class Record:
+    "What the attention blocks of a UNet write down while it runs, by the block's name."
+    kept: dict = field(default_factory=dict)  # SourceNet's input to self-attention [b, n, dim]
+    alignment: dict = field(default_factory=dict)  # CAA: log-probabilities of regions [b, n, R]
+    looks: dict = None  # `{}` to be told: attention of each stream on the source, [m, n, s]
+    lookup: object = None  # what `LookupModel` read from the source picture, see `Reading`
 
-class KeepingSelfAttention:
-    "Self-attention processor that also stores its input under `name` in the dictionary `kept`."
-    def __init__(self, name: str): self.name = name
+# %% ../../nbs/method/40_unet.ipynb #caa8ad06
+class PlainSelfAttention:
+    "Self-attention processor of TargetNet, which looks at nothing but itself."
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None,
+                 source=None, record: Record = None):  # meant for the cross-attention beside it
+        query = split_heads(attn.to_q(hidden_states), attn.heads)
+        key = split_heads(attn.to_k(hidden_states), attn.heads)
+        value = split_heads(attn.to_v(hidden_states), attn.heads)
+        out = merge_heads(attend(query, key, value))
+        return attn.to_out[1](attn.to_out[0](out))
 
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, kept=None):
-        if kept is not None: kept[self.name] = hidden_states
-        query, key, value = (split_heads(to(hidden_states), attn.heads) for to in (attn.to_q, attn.to_k, attn.to_v))
-        out = attend(query, key, value)
-        return attn.to_out[1](attn.to_out[0](merge_heads(out)))
+
+class KeepingSelfAttention(PlainSelfAttention):
+    "Self-attention processor of SourceNet: it also keeps its input."
+    def __init__(self, name: str): self.name = name  # of the block
+
+    def __call__(self, attn, hidden_states, *args, record: Record = None, **options):
+        if record is not None: record.kept[self.name] = hidden_states
+        return super().__call__(attn, hidden_states, *args, **options)
 
 
 class PlainCrossAttention:
     "Cross-attention processor of SourceNet: nothing is kept."
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, kept=None):
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None,
+                 record: Record = None):
         query = split_heads(attn.to_q(hidden_states), attn.heads)
-        key, value = (split_heads(to(encoder_hidden_states), attn.heads) for to in (attn.to_k, attn.to_v))
-        out = attend(query, key, value)
-        return attn.to_out[1](attn.to_out[0](merge_heads(out)))
+        key = split_heads(attn.to_k(encoder_hidden_states), attn.heads)
+        value = split_heads(attn.to_v(encoder_hidden_states), attn.heads)
+        out = merge_heads(attend(query, key, value))
+        return attn.to_out[1](attn.to_out[0](out))
 
 
 def keep_source_states(source_net: ConditionedUNet):
-    "Makes every attention block of SourceNet store its input; see `SourceStates` for who reads it."
+    "Makes every attention block of SourceNet keep its input; `SourceStates` says who uses it."
     for name, block in attention_blocks(source_net).items():
-        block.attn1.processor, block.attn2.processor = KeepingSelfAttention(name), PlainCrossAttention()
+        block.attn1.processor = KeepingSelfAttention(name)
+        block.attn2.processor = PlainCrossAttention()

@@ -12,7 +12,7 @@ import numpy as np
 
 from .body import Identity
 from .sheets import Garment, Outfit, Piece, Wardrobe
-from .details import BRIMS
+from .hats import BRIMS
 
 # %% ../../nbs/people/40_outfits.ipynb #281b9616
 def sleeve_word(sleeve: float) -> str:

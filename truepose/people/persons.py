@@ -15,9 +15,9 @@ import numpy as np
 
 from ..core import InputError
 from .body import Body, Identity, sample_identity
-from .posing import POSES, WILD_POSES, Pose, sample_pose
-from .tiles import KINDS, Fabric
-from .fabric import fabric_hash, sample_fabric
+from .posing import Pose
+from .stances import POSES, WILD_POSES, sample_pose
+from .fabric import KINDS, Fabric, fabric_hash, sample_fabric
 from .sheets import Garment, Outfit
 from .dressing import DressedMesh, dress
 from .outfits import sample_outfit

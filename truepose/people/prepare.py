@@ -16,7 +16,7 @@ import scipy.ndimage
 from scipy.spatial import cKDTree
 
 from .body import Body, Identity
-from .tiles import Fabric
+from .fabric import Fabric
 from .sheets import renumbered
 from .details import TORSO_GIRTH, open_edges
 from .dressing import DressedMesh

@@ -90,8 +90,8 @@ VERSION = 1  # of the content
 
 def generator_hashes() -> dict:  # module -> SHA-256 of its source
     "Which code made the people; the parameters alone do not say that."
-    modules = ("body", "clothes", "fabric", "render", "people")
-    return {name: hashlib.sha256((package_dir() / f"{name}.py").read_bytes()).hexdigest() for name in modules}
+    paths = sorted((package_dir() / "people").glob("[a-z]*.py"))
+    return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def content_hash(files: dict,  # name -> SHA-256

@@ -15,31 +15,35 @@ from ..data.parsing import GROUPS
 from ..method.hpfa import mean_places, token_centres
 from ..method.caa import SourceStates
 
-# %% ../../nbs/train/30_goals.ipynb #11d9205a
-def _folded(places):
+# %% ../../nbs/train/30_goals.ipynb #4b4844f6
+def _alike(places: np.ndarray,  # [k, 4] `body_places`
+          ) -> np.ndarray:  # [k, 5]
     "Coordinates in which front and back are near, and left and right nearer than they are."
     x, y, z, group = places.T
     return np.stack([np.abs(x), .5 * x, .3 * y, z, group], 1)
 
-
-def source_goals(target: np.ndarray,  # [k, h, w, 4] `body_places` at the latents' centres, of k targets
+# %% ../../nbs/train/30_goals.ipynb #11d9205a
+def source_goals(target: np.ndarray,  # [k, h, w, 4] places at the latents' centres, of k targets
                  source: np.ndarray,  # [H, W, 4] `body_places` of the source
-                 near: float = .025,  # metres: the source shows a place if it shows one nearer than this
+                 near: float = .025,  # metres: shown is a place if one nearer than this is
                  second_best: float = .3,  # weight of a goal that is not the place itself
-                ) -> torch.Tensor:  # float32 [k, h, w, groups, 3] x, y in [-1, 1] in the source, and weight; 0 for all groups but the latent's own
-    "Where in the source each target latent should look."
+                ) -> torch.Tensor:  # float32 [k, h, w, groups, 3], see below
+    """Where in the source each target latent should look: x, y in [-1, 1], and the goal's weight;
+    0 for all groups but the latent's own."""
     shown, wanted = ~np.isnan(source[..., 0]), ~np.isnan(target[..., 0])
     goals = np.zeros((*target.shape[:-1], len(GROUPS), 3), np.float32)
-    if shown.any() and wanted.any():
-        pixels, places, there = np.argwhere(shown), source[shown], target[wanted]
-        distance, same = cKDTree(places).query(there)
-        far, like = cKDTree(_folded(places)).query(_folded(there))
-        row, column = pixels[np.where(distance < near, same, like)].T
-        weight = np.where(distance < near, 1, np.where(far < 5, second_best, 0))  # 5 and more: the source has no pixel of that group
-        (h, w), (x, y) = source.shape[:2], (column + .5, row + .5)
-        goals[(*wanted.nonzero(), (there[:, 3] / 10).astype(int))] = np.stack([x / w * 2 - 1, y / h * 2 - 1, weight], 1)
+    if not shown.any() or not wanted.any(): return torch.from_numpy(goals)
+    # 1. the nearest place that the source shows, and the nearest that looks alike
+    pixels, places, there = np.argwhere(shown), source[shown], target[wanted]
+    distance, same = cKDTree(places).query(there)
+    apart, like = cKDTree(_alike(places)).query(_alike(there))
+    # 2. its pixel, in [-1, 1], and its weight; 5 and more: the source shows nothing of that group
+    row, column = pixels[np.where(distance < near, same, like)].T
+    (h, w), (x, y) = source.shape[:2], (column + .5, row + .5)
+    weight = np.where(distance < near, 1, np.where(apart < 5, second_best, 0))
+    group = (there[:, 3] / 10).astype(int)
+    goals[(*wanted.nonzero(), group)] = np.stack([x / w * 2 - 1, y / h * 2 - 1, weight], 1)
     return torch.from_numpy(goals)
-
 
 # %% ../../nbs/train/30_goals.ipynb #ee2d3df2
 def continued(goals: torch.Tensor,  # [k, h, w, groups, 3] from `source_goals`
@@ -48,59 +52,87 @@ def continued(goals: torch.Tensor,  # [k, h, w, groups, 3] from `source_goals`
     "Goals for the tokens around a group."
     goals = goals.numpy().copy()
     for _ in range(tokens):
-        known, total, count = goals[..., 2:] > 0, np.zeros_like(goals), np.zeros_like(goals[..., 2:])
-        for axis in (1, 2):
-            for step in (1, -1):
-                first, second = _shifted(goals, step, axis), _shifted(goals, 2 * step, axis)
-                slope = first[..., :2] - second[..., :2]
-                straight = (second[..., 2:] > 0) & (np.abs(slope).max(-1, keepdims=True) < .3)  # a larger step is a jump to another place
-                guess = np.concatenate([np.clip(first[..., :2] + np.where(straight, slope, 0), -1, 1), first[..., 2:]], -1)
-                total, count = total + guess * (first[..., 2:] > 0), count + (first[..., 2:] > 0)
+        known = goals[..., 2:] > 0
+        total, count = np.zeros_like(goals), np.zeros_like(goals[..., 2:])
+        for axis, step in ((1, 1), (1, -1), (2, 1), (2, -1)):
+            guess = _from_neighbours(goals, step, axis)
+            there = guess[..., 2:] > 0
+            total, count = total + guess * there, count + there
         mean = total / np.maximum(count, 1)
         mean[..., 2] = np.minimum(mean[..., 2], .5)
         goals = np.where(known, goals, mean)
     return torch.from_numpy(goals)
 
 
+def _from_neighbours(goals, step, axis):
+    "What the two neighbours on one side say: the next step on their line, or the first one's goal."
+    first, second = _shifted(goals, step, axis), _shifted(goals, 2 * step, axis)
+    slope = first[..., :2] - second[..., :2]
+    # a larger step is a jump to another place
+    straight = (second[..., 2:] > 0) & (np.abs(slope).max(-1, keepdims=True) < .3)
+    place = np.clip(first[..., :2] + np.where(straight, slope, 0), -1, 1)
+    return np.concatenate([place, first[..., 2:]], -1)
+
+
 def _shifted(x, step, axis):
     moved = np.zeros_like(x)
     to, of = [slice(None)] * x.ndim, [slice(None)] * x.ndim
-    to[axis], of[axis] = (slice(step, None), slice(None, -step)) if step > 0 else (slice(None, step), slice(-step, None))
+    if step > 0: to[axis], of[axis] = slice(step, None), slice(None, -step)
+    else: to[axis], of[axis] = slice(None, step), slice(-step, None)
     moved[tuple(to)] = x[tuple(of)]
     return moved
+
+# %% ../../nbs/train/30_goals.ipynb #d5ff2964
+def _in_tokens(offset, size):  # [..., 2] of a picture that spans [-1, 1]
+    return offset * offset.new_tensor([size[1] / 2, size[0] / 2])
+
+
+@torch.no_grad()
+def _nearness(goals: torch.Tensor,  # [b, h, w, groups, 3]
+              groups: list,  # `GroupTokens` of each stream, of s source tokens
+              size: tuple,  # (h, w) of the block's tokens
+             ) -> list:  # of (goal [b, n, 2], weight [b, n], nearness [b, n, s] in [0, 1])
+    "Goals of a block's tokens in each stream, and how near each source token is to them."
+    flat = goals.flatten(3).movedim(-1, 1)
+    resized = nn.functional.interpolate(flat, size, mode="nearest-exact")
+    goals = resized.flatten(2).mT.unflatten(2, (-1, 3))
+    if len(groups) == 1:
+        own = goals[..., 2:].argmax(2, keepdim=True)
+        goals = goals.gather(2, own.expand(-1, -1, -1, 3))
+    parts, centres = [], token_centres(size, goals.device)
+    for g, tokens in enumerate(groups):
+        goal, weight = goals[:, :, g, :2], goals[:, :, g, 2]
+        gap = _in_tokens(centres[tokens.index][:, None] - goal[:, :, None], size)
+        share = tokens.log_share.exp().unsqueeze(1)  # tokens half in the group count half
+        parts.append((goal, weight, torch.exp(-gap.square().sum(-1) / 2) * share))
+    return parts
 
 # %% ../../nbs/train/30_goals.ipynb #fc2563d8
 def correspondence_loss(looks: dict,  # block name -> attention of each stream [m, n, s]
                         states: SourceStates,
-                        goals: torch.Tensor,  # [b, h, w, groups, 3] from `source_goals`, of every row of the target batch
+                        goals: torch.Tensor,  # [b, h, w, groups, 3] of the target batch
                         reading: str = "",  # name of the block that looks up, if one does
-                       ) -> tuple:  # scalar in nats; scalar: how far `reading` misses, tokens squared up to one, then tokens
-    "How much attention misses the goals."
+                       ) -> tuple:  # scalar in nats; how far `reading` misses, see above
+    "How much attention misses the goals from `source_goals`."
     goals = goals if states.rows is None else goals[states.rows]
     losses, misses, found = [], [], {}
     for name, streams in looks.items():
         n = streams[0].shape[1]
-        if n not in found: found[n] = _nearness(goals, states.groups[n], states.sizes[n])
-        for attention, tokens, (goal, weight, near) in zip(streams, states.groups[n], found[n]):
+        groups, size = states.groups[n], states.sizes[n]
+        if n not in found: found[n] = _nearness(goals, groups, size)
+        for attention, tokens, (goal, weight, near) in zip(streams, groups, found[n]):
+            nats = -((attention * near).sum(-1) + 1e-4).log()
             total = weight.sum().clamp(min=1e-6)
-            losses.append((-((attention * near).sum(-1) + 1e-4).log() * weight).sum() / total)
+            losses.append((nats * weight).sum() / total)
             if name != reading: continue
-            gap = _in_tokens(mean_places(attention, tokens, states.sizes[n]) - goal, states.sizes[n]).norm(dim=-1)
-            misses.append((nn.functional.huber_loss(gap, torch.zeros_like(gap), reduction="none") * weight).sum() / total)
-    return torch.stack(losses).mean(), torch.stack(misses).mean() if misses else losses[0].new_zeros(())
+            miss = _miss(mean_places(attention, tokens, size) - goal, size)
+            misses.append((miss * weight).sum() / total)
+    return (torch.stack(losses).mean(),
+            torch.stack(misses).mean() if misses else losses[0].new_zeros(()))
 
 
-def _in_tokens(offset, size): return offset * offset.new_tensor([size[1] / 2, size[0] / 2])  # [..., 2] of a picture that spans [-1, 1]
-
-
-@torch.no_grad()
-def _nearness(goals, groups, size):  # per stream: goal [b, n, 2], weight [b, n], nearness of each source token to it [b, n, s] in [0, 1]
-    goals = nn.functional.interpolate(goals.flatten(3).movedim(-1, 1), size, mode="nearest-exact").flatten(2).mT.unflatten(2, (-1, 3))
-    if len(groups) == 1: goals = goals.gather(2, goals[..., 2:].argmax(2, keepdim=True).expand(-1, -1, -1, 3))  # reference attention: the token's own group
-    parts = []
-    for g, tokens in enumerate(groups):
-        goal, weight = goals[:, :, g, :2], goals[:, :, g, 2]
-        gap = _in_tokens(token_centres(size, goals.device)[tokens.index][:, None] - goal[:, :, None], size)
-        near = torch.exp(-gap.square().sum(-1) / 2) * tokens.log_share.exp().unsqueeze(1)  # tokens half in the group count half
-        parts.append((goal, weight, near))
-    return parts
+def _miss(offset: torch.Tensor,  # [b, n, 2] of a picture that spans [-1, 1]
+          size: tuple) -> torch.Tensor:  # [b, n]
+    "Tokens, squared up to one."
+    gap = _in_tokens(offset, size).norm(dim=-1)
+    return nn.functional.huber_loss(gap, torch.zeros_like(gap), reduction="none")
