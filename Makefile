@@ -1,8 +1,10 @@
-# Each target is one visible command. The first that needs it makes the environment .venv and installs the pins of settings.ini;
-# it is made again when they change. Nothing outside this folder is touched.
+# Each target is one visible command. The first that needs it makes the environment .venv and installs
+# the pins of settings.ini; it is made again when they change. Nothing outside this folder is touched.
 PYTHON ?= python3
-# Another package index for torch, e.g. INDEX_URL=https://download.pytorch.org/whl/cpu (or .../whl/cu130)
+# Another package index for torch, e.g. INDEX_URL=https://download.pytorch.org/whl/cpu (or .../cu130)
 INDEX_URL ?=
+# What is reproduced: nano (the shipped weights) or tiny (random weights, to see that all runs)
+PRESET ?= nano
 # Notebooks and tests at a time
 JOBS ?= 2
 VENV ?= .venv
@@ -16,10 +18,11 @@ export MPLBACKEND ?= Agg
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
-	@echo "  variables: INDEX_URL=$(INDEX_URL) (another index for torch), PYTHON=$(PYTHON), JOBS=$(JOBS), VENV=$(VENV)"
+	@echo "  variables: INDEX_URL=$(INDEX_URL) (another index for torch), PYTHON=$(PYTHON)," \
+		"PRESET=$(PRESET), JOBS=$(JOBS), VENV=$(VENV)"
 
-reproduce: $(VENV)/.dev ## the main job: people, evaluation, figures, from the shipped weights (interrupt it and it goes on)
-	$(BIN)/truepose reproduce
+reproduce: $(VENV)/.dev ## people, evaluation and figures made again, compared with the published ones (stop it and it goes on)
+	$(BIN)/truepose reproduce --preset $(PRESET)
 
 test: $(VENV)/.dev ## notebooks agree with the package, notebooks run, pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -1,8 +1,11 @@
-"""Puts the numbers of results/ into README.md and DATASET.md (`make readme`), so that none is typed by hand; tests/test_readme.py compares.
+"""Puts the numbers of results/ into README.md and DATASET.md (`make readme`), so that none is typed
+by hand; tests/test_readme.py compares. It reads what is published, nothing that a run has left.
 
 Two kinds of marker, each followed by its text and `<!-- /results -->`:
-    <!-- results:e03_evaluate/nano/metrics.json truepose_ssim .3f -->0.712<!-- /results -->     one value, and how it is written
-    <!-- results:table e03_evaluate/nano -->                                                    a row for each method
+    <!-- results:e03_evaluate/nano/metrics.json truepose_ssim .3f -->0.712<!-- /results -->
+        one value, and how it is written
+    <!-- results:table e03_evaluate/nano -->
+        a row for each method
 """
 import json
 import re
@@ -13,21 +16,26 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT/"results"
 MARKER = re.compile(r"(<!-- results:(.+?) -->)(.*?)(<!-- /results -->)", re.S)
 MISSING = "*not run yet*"
-ROWS = {"copy_source": "copy of the source (floor)", "truepose": "TruePose", "drawn": "the same without the finishers: the denoiser's drawing, enlarged",
+ROWS = {"copy_source": "copy of the source (floor)",
+        "truepose": "TruePose",
+        "drawn": "the same without the finishers: the denoiser's drawing, enlarged",
         "codec_roundtrip": "codec round trip of the truth, at half the size"}
 COLUMNS = {"ssim": ("SSIM", ".3f"), "psnr_db": ("PSNR, dB", ".2f"),
            "face_ssim": ("SSIM, face", ".3f"), "face_psnr_db": ("PSNR, face", ".2f"),
            "clothes_ssim": ("SSIM, clothes", ".3f"), "clothes_psnr_db": ("PSNR, clothes", ".2f")}
 
 
-def read(path): return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def read(path):
+    "A JSON file; None if there is none."
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def value(path, key, form):
     "One number; a key with dots goes into nested dicts."
     found = read(RESULTS/path)
     if found is None: return MISSING
-    for part in key.split("."): found = found[part]  # a wrong key is an error here, not a gap in the README
+    for part in key.split("."):
+        found = found[part]  # a wrong key is an error here, not a gap in the README
     return format(found, form)
 
 
@@ -43,14 +51,17 @@ def table(run):
     metrics = read(RESULTS/run/"metrics.json")
     if metrics is None: return f"\n{MISSING}\n"
     names = [name for name in COLUMNS if any(f"{row}_{name}" in metrics for row in ROWS)]
-    lines = ["| | " + " | ".join(COLUMNS[name][0] for name in names) + " |", "| --- |" + " ---: |" * len(names)]
+    heads = " | ".join(COLUMNS[name][0] for name in names)
+    lines = [f"| | {heads} |", "| --- |" + " ---: |" * len(names)]
+    counts = set()
     for row, label in ROWS.items():
         if f"{row}_n_pairs" not in metrics: continue
-        lines.append(f"| {label} | " + " | ".join(cell(metrics, f"{row}_{name}", COLUMNS[name][1]) for name in names) + " |")
-    counts = {metrics[f"{row}_n_pairs"] for row in ROWS if f"{row}_n_pairs" in metrics}
+        counts.add(metrics[f"{row}_n_pairs"])
+        cells = " | ".join(cell(metrics, f"{row}_{name}", COLUMNS[name][1]) for name in names)
+        lines.append(f"| {label} | {cells} |")
     pairs = ", ".join(map(str, sorted(counts)))
-    lines += ["", f"Means over {pairs} pairs of {metrics.get('n_persons', '?')} test persons; in brackets 95 % bootstrap "
-              f"intervals. From `results/{run}/metrics.json`."]
+    lines += ["", f"Means over {pairs} pairs of {metrics.get('n_persons', '?')} test persons; in "
+              f"brackets 95 % bootstrap intervals. From `results/{run}/metrics.json`."]
     return "\n" + "\n".join(lines) + "\n"
 
 
@@ -58,7 +69,8 @@ def filled(text):
     "The README with every marker's text made anew."
     def fill(match):
         what, *rest = match[2].split()
-        return match[1] + (table(*rest) if what == "table" else value(what, *rest)) + match[4]
+        made = table(*rest) if what == "table" else value(what, *rest)
+        return match[1] + made + match[4]
     return MARKER.sub(fill, text)
 
 
@@ -68,7 +80,8 @@ def main():
         text = path.read_text(encoding="utf-8")
         new = filled(text)
         path.write_text(new, encoding="utf-8")
-        print(f"{name}: {len(MARKER.findall(text))} places from results/, " + ("changed" if new != text else "nothing changed"))
+        changed = "changed" if new != text else "nothing changed"
+        print(f"{name}: {len(MARKER.findall(text))} places from results/, {changed}")
 
 
 if __name__ == "__main__": sys.exit(main())

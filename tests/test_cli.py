@@ -1,9 +1,11 @@
-"The command line: fast help, one sentence per mistake, exit code 2, no traceback, nothing left behind."
+"The command line: fast help, one sentence per mistake, no traceback, nothing left behind."
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,8 @@ from typer.testing import CliRunner
 from truepose.cli import app
 from truepose.data.pose import save_keypoints
 
-
-COMMANDS = ("people", "unpack", "doctor", "pose", "parse", "generate", "train", "run", "export", "evaluate", "reproduce")
+COMMANDS = ("people", "unpack", "doctor", "pose", "parse", "generate", "train", "run", "publish",
+            "export", "evaluate", "reproduce")
 
 
 def call(*args):
@@ -26,7 +28,8 @@ def refused(*args, words):
     result = call(*args)
     assert result.exit_code == 2, result.output
     message = result.stderr.strip()
-    assert message.startswith("error: ") and "Traceback" not in message and "\n" not in message, message
+    assert message.startswith("error: ") and "\n" not in message, message
+    assert "Traceback" not in message, message
     for word in words: assert word in message, message
 
 
@@ -43,17 +46,23 @@ def inputs(tmp_path):
 
 def generate(folder, **changes):
     "Arguments of `generate` with some replaced."
-    options = dict(source=folder/"a.png", parsing=folder/"a_parsing.png", pose=folder/"b.json", out=folder/"out.png") | changes
-    return ["generate", *(x for key, value in options.items() for x in (f"--{key.replace('_', '-')}", value))]
+    options = dict(source=folder/"a.png", parsing=folder/"a_parsing.png", pose=folder/"b.json",
+                   out=folder/"out.png") | changes
+    words = ["generate"]
+    for key, value in options.items(): words += [f"--{key.replace('_', '-')}", value]
+    return words
 
 
 def test_help_is_fast_and_loads_nothing_heavy():
-    code = ("import sys; from truepose.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"
-            "print([m for m in ('torch', 'numpy', 'diffusers', 'matplotlib', 'PIL') if m in sys.modules])")
+    heavy = "torch", "numpy", "diffusers", "matplotlib", "PIL"
+    code = ("import sys; from truepose.cli import app\n"
+            "try: app(['--help'])\nexcept SystemExit: pass\n"
+            f"print([m for m in {heavy} if m in sys.modules])")
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ).stdout
+        command = [sys.executable, "-c", code]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         seconds.append(time.perf_counter() - started)
     assert out.strip().endswith("[]"), out
     for name in COMMANDS: assert name in out
@@ -82,7 +91,8 @@ def test_generate_refuses(inputs, change, words):
 def weights(folder):
     "Something that looks like a saved pipeline of 128x88: refusals come before it is loaded."
     (folder/"weights").mkdir(exist_ok=True)
-    (folder/"weights"/"model_index.json").write_text(json.dumps({"_class_name": "TruePosePipeline", "image_height": 128, "image_width": 88}))
+    index = {"_class_name": "TruePosePipeline", "image_height": 128, "image_width": 88}
+    (folder/"weights"/"model_index.json").write_text(json.dumps(index))
     return folder/"weights"
 
 
@@ -99,11 +109,13 @@ def test_generate_refuses_bad_content(inputs):
     refused(*generate(inputs, parsing=bad, **options), words=("bad.png", "label 77"))
     Image.fromarray(np.zeros((128, 88, 3), np.uint8)).save(bad)
     refused(*generate(inputs, parsing=bad, **options), words=("bad.png", "mode RGB"))
-    (inputs/"bad.json").write_text(json.dumps({"image_size": [128, 88], "keypoints": [[1, 1, 2]] * 17}))
-    refused(*generate(inputs, pose=inputs/"bad.json", **options), words=("bad.json", "18 joints", "17"))
-    (inputs/"bad.json").write_text(json.dumps({"image_size": [128, 128], "keypoints": [[1, 1, 2]] * 18}))
-    refused(*generate(inputs, pose=inputs/"bad.json", **options), words=("bad.json", "128x128", "128x88"))
-    refused(*generate(inputs, source_pose=inputs/"bad.json", **options), words=("bad.json", "(128, 128)", "(128, 88)", "same picture"))
+    bad = inputs/"bad.json"
+    bad.write_text(json.dumps({"image_size": [128, 88], "keypoints": [[1, 1, 2]] * 17}))
+    refused(*generate(inputs, pose=bad, **options), words=("bad.json", "18 joints", "17"))
+    bad.write_text(json.dumps({"image_size": [128, 128], "keypoints": [[1, 1, 2]] * 18}))
+    refused(*generate(inputs, pose=bad, **options), words=("bad.json", "128x128", "128x88"))
+    refused(*generate(inputs, source_pose=bad, **options),
+            words=("bad.json", "(128, 128)", "(128, 88)", "same picture"))
     assert not (inputs/"out.png").exists()
 
 
@@ -119,25 +131,46 @@ def tiny(tmp_path_factory):
 
 
 def test_generate_writes_a_picture_that_repeats(inputs, tiny):
-    "From inputs twice the network's size; the same seed gives the same file, another seed another one."
+    "From inputs twice the network's size; the same seed, the same file; another seed, another one."
     for out, seed in (("one.png", 0), ("two.png", 0), ("three.png", 1)):
         result = call(*generate(inputs, weights=tiny, out=inputs/out, steps=2, seed=seed))
         assert result.exit_code == 0, result.output
     one, two, three = ((inputs/f"{name}.png").read_bytes() for name in ("one", "two", "three"))
     assert one == two != three
-    with Image.open(inputs/"one.png") as picture: assert picture.size == (44, 64) and picture.mode == "RGB"
+    with Image.open(inputs/"one.png") as picture:
+        assert picture.size == (44, 64) and picture.mode == "RGB"
+
+
+def test_generate_takes_steps_and_guidance_from_the_weights(inputs, tmp_path):
+    "What is not asked for is what was saved with the pipeline."
+    import torch
+    from truepose.pipeline import TruePosePipeline, pipeline_from_preset
+    torch.manual_seed(0)
+    made = pipeline_from_preset("tiny")
+    parts = {name: getattr(made, name) for name in ("codec", "clip", "model", "scheduler")}
+    saved = dict(num_inference_steps=3, guidance_pose=1.2, guidance_source=1.4)
+    pipe = TruePosePipeline(**parts, image_height=64, image_width=44, **saved)
+    pipe.save_pretrained(tmp_path/"pipe")
+    result = call(*generate(inputs, weights=tmp_path/"pipe", out=inputs/"saved.png"))
+    assert result.exit_code == 0 and "3 steps" in result.output, result.output
+    asked = dict(same=dict(steps=3, guidance=1.4, guidance_pose=1.2), other=dict(steps=2))
+    for out, options in asked.items():
+        call(*generate(inputs, weights=tmp_path/"pipe", out=inputs/f"{out}.png", **options))
+    pictures = [(inputs/f"{name}.png").read_bytes() for name in ("saved", "same", "other")]
+    assert pictures[0] == pictures[1] != pictures[2]
 
 
 @pytest.fixture
 def photo(tmp_path):
-    "A telephone's photograph, stored on its side with a note to turn it, and its pose by another program."
+    "A telephone's photograph, stored on its side with a note to turn it, and its pose."
     person = np.full((300, 400, 3), 90, np.uint8)
     person[60:260, 150:230] = (180, 60, 40)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.rot90(person)).save(tmp_path/"photo.jpg", exif=exif)
     rows = [[150 + 4.5 * j, 60 + 11 * j, 0.9] for j in range(18)]
-    (tmp_path/"openpose.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": sum(rows, [])}]}))
+    people = {"people": [{"pose_keypoints_2d": sum(rows, [])}]}
+    (tmp_path/"openpose.json").write_text(json.dumps(people))
     return tmp_path
 
 
@@ -156,24 +189,29 @@ def test_photo_to_generated_picture(photo, tiny, tiny_parser):
     "pose, parse, generate: each takes what the one before wrote."
     from truepose.data.pose import load_keypoints
     source = photo/"source.png"
-    result = call("pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json", "--frame", source, "--size", 64,
-                  "--overlay", photo/"joints.png")
+    result = call("pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--size", 64,
+                  "--out", photo/"pose.json", "--frame", source, "--overlay", photo/"joints.png")
     assert result.exit_code == 0 and "18 of 18 joints in 64x44" in result.output, result.output
     keypoints, size = load_keypoints(photo/"pose.json")
-    assert size == (64, 44) and (keypoints[:, 2] == 2).all() and (keypoints[:, :2] < size[::-1]).all()
-    result = call("parse", source, "--weights", tiny_parser, "--out", photo/"parsing.png", "--pose", photo/"pose.json", "--overlay", photo/"regions.png")
+    assert size == (64, 44) and (keypoints[:, 2] == 2).all()
+    assert (keypoints[:, :2] < size[::-1]).all()
+    result = call("parse", source, "--weights", tiny_parser, "--pose", photo/"pose.json",
+                  "--out", photo/"parsing.png", "--overlay", photo/"regions.png")
     assert result.exit_code == 0 and "%" in result.output, result.output
     for name in ("joints", "regions"):
-        with Image.open(photo/f"{name}.png") as picture: assert picture.size == (44, 64) and picture.mode == "RGB"
-    result = call(*generate(photo, weights=tiny, source=source, parsing=photo/"parsing.png", pose=photo/"pose.json", source_pose=photo/"pose.json", steps=1))
+        with Image.open(photo/f"{name}.png") as picture:
+            assert picture.size == (44, 64) and picture.mode == "RGB"
+    given = dict(source=source, parsing=photo/"parsing.png", pose=photo/"pose.json")
+    result = call(*generate(photo, weights=tiny, **given, source_pose=given["pose"], steps=1))
     assert result.exit_code == 0 and (photo/"out.png").is_file(), result.output
 
 
 def test_pose_and_parse_keep_the_photographs_size(photo, tiny_parser):
     "Upright: the note in the file is obeyed by both."
     from truepose.data.pose import load_keypoints
-    assert call("pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json").exit_code == 0
-    assert call("parse", photo/"photo.jpg", "--weights", tiny_parser, "--out", photo/"parsing.png").exit_code == 0
+    pose = "pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json"
+    parse = "parse", photo/"photo.jpg", "--weights", tiny_parser, "--out", photo/"parsing.png"
+    assert call(*pose).exit_code == call(*parse).exit_code == 0
     assert load_keypoints(photo/"pose.json")[1] == (300, 400)
     with Image.open(photo/"parsing.png") as picture: assert picture.size == (400, 300)
 
@@ -183,9 +221,10 @@ def test_pose_refuses(photo, monkeypatch):
     refused("pose", photo/"gone.jpg", *out, words=("gone.jpg", "no such file"))
     refused("pose", photo/"openpose.json", *out, words=("openpose.json", "not a readable picture"))
     refused("pose", photo/"photo.jpg", "--out", photo/"pose.txt", words=("pose.txt", ".json"))
-    refused("pose", photo/"photo.jpg", *out, "--frame", photo/"frame.jpg", words=("frame.jpg", ".png"))
+    jpeg, empty = ("--frame", photo/"frame.jpg"), ("--from", photo/"empty.json")
+    refused("pose", photo/"photo.jpg", *out, *jpeg, words=("frame.jpg", ".png"))
     (photo/"empty.json").write_text('{"people": []}')
-    refused("pose", photo/"photo.jpg", *out, "--from", photo/"empty.json", words=("empty.json", "no person"))
+    refused("pose", photo/"photo.jpg", *out, *empty, words=("empty.json", "no person"))
     for python in (sys.executable, photo/"none"):
         monkeypatch.setenv("TRUEPOSE_MEDIAPIPE", str(python))
         refused("pose", photo/"photo.jpg", *out, words=(str(python), *words))
@@ -193,12 +232,13 @@ def test_pose_refuses(photo, monkeypatch):
 
 
 def test_parse_refuses(photo, tiny_parser):
-    out = ("--out", photo/"parsing.png")
-    refused("parse", photo/"gone.jpg", *out, "--weights", tiny_parser, words=("gone.jpg", "no such file"))
+    out, ours = ("--out", photo/"parsing.png"), ("--weights", tiny_parser)
+    refused("parse", photo/"gone.jpg", *out, *ours, words=("gone.jpg", "no such file"))
     refused("parse", photo/"photo.jpg", "--out", photo/"parsing.jpg", words=("parsing.jpg", ".png"))
     refused("parse", photo/"photo.jpg", *out, "--weights", photo, words=(str(photo), "config.json"))
     save_keypoints(photo/"pose.json", np.ones((18, 3)), (64, 44))
-    refused("parse", photo/"photo.jpg", *out, "--weights", tiny_parser, "--pose", photo/"pose.json", words=("pose.json", "(64, 44)", "(300, 400)"))
+    refused("parse", photo/"photo.jpg", *out, *ours, "--pose", photo/"pose.json",
+            words=("pose.json", "(64, 44)", "(300, 400)"))
     assert not (photo/"parsing.png").exists()
 
 
@@ -214,24 +254,30 @@ def test_pose_of_a_real_photograph(tmp_path):
     result = call("pose", tmp_path/"astronaut.png", "--out", tmp_path/"pose.json")
     assert result.exit_code == 0, result.output
     keypoints, _ = load_keypoints(tmp_path/"pose.json")
-    assert np.linalg.norm(keypoints[0, :2] - (223, 128)) < 10 and keypoints[10, 2] == 0  # the nose; no ankle
+    assert np.linalg.norm(keypoints[0, :2] - (223, 128)) < 10  # the nose
+    assert keypoints[10, 2] == 0  # no ankle
 
 
 def test_people_refuses(tmp_path):
     refused("people", words=("--out", "--verify"))
-    refused("people", "--out", tmp_path/"a", "--split", "dev", words=("dev", "train, val, test or wild"))
+    refused("people", "--out", tmp_path/"a", "--split", "dev",
+            words=("dev", "train, val, test or wild"))
     refused("people", "--out", tmp_path/"a", "--size", 100, words=("100", "256"))
     refused("people", "--verify", tmp_path/"gone", words=("gone", "not a folder"))
     refused("people", "--out", tmp_path/"a", "--name", "huge", words=("huge", "small"))
     assert not (tmp_path/"a").exists()
 
 
+ONE = "--count", 1, "--seed", 7, "--size", 64, "--views", 2  # one small person, twice
+
+
 def test_people_are_written_verified_and_repeatable(tmp_path):
     for name in ("one", "two"):
-        result = call("people", "--split", "test", "--count", 1, "--seed", 7, "--size", 64, "--views", 2, "--out", tmp_path/name)
+        result = call("people", *ONE, "--split", "test", "--out", tmp_path/name)
         assert result.exit_code == 0, result.output
     assert call("people", "--verify", tmp_path/"one").exit_code == 0
-    files = [json.loads((tmp_path/name/"manifest.json").read_text())["files"] for name in ("one", "two")]
+    manifests = [tmp_path/name/"manifest.json" for name in ("one", "two")]
+    files = [json.loads(path.read_text())["files"] for path in manifests]
     assert files[0] == files[1] and any(name.startswith("parsing/") for name in files[0])
     image = next((tmp_path/"one"/"images").iterdir())
     Image.new("RGB", (44, 64)).save(image)
@@ -239,15 +285,17 @@ def test_people_are_written_verified_and_repeatable(tmp_path):
 
 
 def test_people_in_shards_verified_and_unpacked(tmp_path):
-    result = call("people", "--count", 1, "--seed", 7, "--size", 64, "--views", 2, "--shards", "--out", tmp_path/"set")
+    result = call("people", *ONE, "--shards", "--out", tmp_path/"set")
     assert result.exit_code == 0 and (tmp_path/"set"/"people-0000.tar").is_file(), result.output
     assert call("people", "--verify", tmp_path/"set").exit_code == 0
-    assert call("unpack", tmp_path/"set", "--out", tmp_path/"atr", "--label-set", "atr").exit_code == 0
-    assert call("people", "--verify", tmp_path/"atr").exit_code == 0
-    with Image.open(next((tmp_path/"atr"/"parsing").iterdir())) as labels: assert np.asarray(labels).max() <= 17
+    unpacked = call("unpack", tmp_path/"set", "--out", tmp_path/"atr", "--label-set", "atr")
+    assert unpacked.exit_code == call("people", "--verify", tmp_path/"atr").exit_code == 0
+    with Image.open(next((tmp_path/"atr"/"parsing").iterdir())) as labels:
+        assert np.asarray(labels).max() <= 17
     refused("unpack", tmp_path/"atr", "--out", tmp_path/"again", words=("atr", "people-*.tar"))
     refused("unpack", tmp_path/"set", "--out", tmp_path/"atr", words=("atr", "not empty"))
-    refused("unpack", tmp_path/"set", "--out", tmp_path/"coco", "--label-set", "coco", words=("coco", "cihp"))
+    refused("unpack", tmp_path/"set", "--out", tmp_path/"coco", "--label-set", "coco",
+            words=("coco", "cihp"))
     (tmp_path/"set"/"people-0000.tar").write_bytes(b"half")
     refused("people", "--verify", tmp_path/"set", words=("people-0000.tar", "missing or changed"))
 
@@ -259,22 +307,28 @@ def test_doctor_passes_a_correct_folder(tmp_path, layout):
     result = call("doctor", tmp_path/"folder", "--subset", "--sheet", tmp_path/"sheet.png")
     assert result.exit_code == 0 and "nothing to complain about" in result.output, result.output
     with Image.open(tmp_path/"sheet.png") as sheet: assert min(sheet.size) > 300
-    assert sorted((tmp_path/"folder").rglob("*")) == before, "the doctor writes nothing into the folder"
+    after = sorted((tmp_path/"folder").rglob("*"))
+    assert after == before, "the doctor writes nothing into the folder"
 
 
 def test_doctor_names_file_fault_and_fix(tmp_path):
     from truepose.data.examples import write_example
     folder = write_example(tmp_path/"folder", "patn", kind="bordered")
     poses = folder/"fasion-resize-annotation-test.csv"
-    poses.write_text(poses.read_text().replace("keypoints_y:keypoints_x", "keypoints_x:keypoints_y"))
+    exchanged = poses.read_text().replace("keypoints_y:keypoints_x", "keypoints_x:keypoints_y")
+    poses.write_text(exchanged)
     result = call("doctor", folder, "--sheet", tmp_path/"sheet.png")
     assert result.exit_code == 1 and (tmp_path/"sheet.png").is_file()
-    for words in ((poses.name, "x and y are exchanged", "exchange the names"), ("12 test pairs instead of 8,570", "--subset"),
-                  ("48,674",), ("4,038",), ("3,144",), ("3,586",), ("6 of 12 test pairs show an item that never occurs in training",)):
-        assert any(all(word in line for word in words) for line in result.output.splitlines()), words
+    said = result.output.splitlines()
+    for words in ((poses.name, "x and y are exchanged", "exchange the names"),
+                  ("12 test pairs instead of 8,570", "--subset"),
+                  ("48,674",), ("4,038",), ("3,144",), ("3,586",),
+                  ("6 of 12 test pairs show an item that never occurs in training",)):
+        assert any(all(word in line for word in words) for line in said), words
     poses.unlink()
     result = call("doctor", folder, "--subset", "--sheet", tmp_path/"none.png")
-    assert result.exit_code == 1 and "no sheet is drawn" in result.stderr and not (tmp_path/"none.png").exists()
+    assert result.exit_code == 1 and "no sheet is drawn" in result.stderr
+    assert not (tmp_path/"none.png").exists()
 
 
 def test_doctor_refuses(tmp_path):
@@ -284,11 +338,22 @@ def test_doctor_refuses(tmp_path):
     refused("doctor", tmp_path, "--sheet", "a.jpg", words=("a.jpg", ".png"))
 
 
-def test_evaluate_of_the_truth_itself_is_perfect(tmp_path):
+def write_noise(*paths):
+    "A picture of 64x44 under each name."
     rng = np.random.default_rng(0)
-    (tmp_path/"truth").mkdir()
-    for name in ("a", "b"): Image.fromarray(rng.integers(0, 255, (64, 44, 3), np.uint8)).save(tmp_path/"truth"/f"{name}.png")
-    result = call("evaluate", "--generated", tmp_path/"truth", "--truth", tmp_path/"truth", "--out", tmp_path/"out.json")
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (64, 44, 3), np.uint8)).save(path)
+
+
+def evaluation(generated, truth, out):
+    return "evaluate", "--generated", generated, "--truth", truth, "--out", out
+
+
+def test_evaluate_of_the_truth_itself_is_perfect(tmp_path):
+    truth = tmp_path/"truth"
+    write_noise(truth/"a.png", truth/"b.png")
+    result = call(*evaluation(truth, truth, tmp_path/"out.json"))
     assert result.exit_code == 0, result.output
     measures = json.loads((tmp_path/"out.json").read_text())
     assert measures["ssim"] == 1 and measures["n_pairs"] == 2
@@ -296,15 +361,14 @@ def test_evaluate_of_the_truth_itself_is_perfect(tmp_path):
 
 
 def test_evaluate_under_two_protocols(tmp_path):
-    rng = np.random.default_rng(0)
-    for folder, name in (("generated", "a_to_b"), ("generated", "b_2_a_vis"), ("truth", "a"), ("truth", "b")):
-        (tmp_path/folder).mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 255, (64, 44, 3), np.uint8)).save(tmp_path/folder/f"{name}.png")
-    command = ("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"out.json")
+    generated, truth = tmp_path/"generated", tmp_path/"truth"
+    write_noise(generated/"a_to_b.png", generated/"b_2_a_vis.png", truth/"a.png", truth/"b.png")
+    command = evaluation(generated, truth, tmp_path/"out.json")
     result = call(*command, "--protocol", "strict,dptn", "--bounds")
     assert result.exit_code == 0, result.output
     measures = json.loads((tmp_path/"out.json").read_text())
-    assert measures["protocols"]["dptn"]["psnr_db"] > measures["psnr_db"] and "copy_source_ssim" in measures
+    assert measures["protocols"]["dptn"]["psnr_db"] > measures["psnr_db"]
+    assert "copy_source_ssim" in measures
     assert not list(tmp_path.glob(".out*"))
     refused(*command, "--protocol", "strict,clfd", words=("clfd", "cfld"))
     (tmp_path/"out.csv").rename(tmp_path/"other.csv")
@@ -318,20 +382,86 @@ def test_evaluate_under_two_protocols(tmp_path):
 
 def test_evaluate_refuses(tmp_path):
     for name in ("generated", "truth"): (tmp_path/name).mkdir()
-    refused("evaluate", "--generated", tmp_path/"gone", "--truth", tmp_path/"truth", "--out", tmp_path/"o.json", words=("gone", "not a folder"))
-    refused("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"o.txt", words=("o.txt", ".json"))
-    refused("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"o.json", words=("no pictures",))
+    generated, truth, out = tmp_path/"generated", tmp_path/"truth", tmp_path/"o.json"
+    refused(*evaluation(tmp_path/"gone", truth, out), words=("gone", "not a folder"))
+    refused(*evaluation(generated, truth, tmp_path/"o.txt"), words=("o.txt", ".json"))
+    refused(*evaluation(generated, truth, out), words=("no pictures",))
     Image.new("RGB", (44, 64)).save(tmp_path/"generated"/"a.png")
     Image.new("RGB", (88, 128)).save(tmp_path/"truth"/"a.png")
-    refused("evaluate", "--generated", tmp_path/"generated", "--truth", tmp_path/"truth", "--out", tmp_path/"o.json",
-            words=("a.png", "(64, 44)", "(128, 88)"))
+    refused(*evaluation(generated, truth, out), words=("a.png", "(64, 44)", "(128, 88)"))
     assert not (tmp_path/"o.json").exists()
 
 
-def test_train_and_reproduce_refuse():
-    refused("train", "-p", "stepz=3", words=("stepz", "steps"))
-    refused("train", "-p", "steps=many", words=("steps", "int"))
-    refused("train", "-p", "steps", words=("NAME=VALUE",))
-    refused("train", "gone.yaml", words=("gone.yaml", "no such file"))
+@pytest.fixture
+def recipe(tmp_path):
+    "A file of parameters in the folder of a notebook."
+    path = tmp_path/"e03_evaluate"/"mine.yaml"
+    path.parent.mkdir()
+    path.write_text("n_pairs: 3")
+    return path
+
+
+def test_train_and_reproduce_refuse(tmp_path, recipe):
+    refused("train", recipe, "-p", "stepz=3", words=("stepz", "steps"))
+    refused("train", recipe, "-p", "steps=many", words=("steps", "int"))
+    refused("train", recipe, "-p", "steps", words=("NAME=VALUE",))
+    gone = tmp_path/"e03_evaluate"/"gone.yaml"
+    refused("train", recipe, gone, words=("gone.yaml", "no such file"))
+    elsewhere = tmp_path/"mine.yaml"
+    elsewhere.write_text("n_pairs: 3")
+    refused("train", elsewhere, words=("mine.yaml", "params/<notebook>/", "is unknown"))
+    refused("run", elsewhere, words=("mine.yaml", "params/<notebook>/", "is unknown"))
+    recipe.write_text("stepz: 3")
+    refused("train", recipe, words=("mine.yaml", "stepz", "did you mean `steps`"))
     refused("run", "e99_nothing", words=("e99_nothing", "e03_evaluate"))
+    refused("publish", tmp_path, words=())
     refused("reproduce", "--preset", "huge", words=("huge", "nano"))
+
+
+def test_a_recipe_names_notebook_and_variant(recipe, monkeypatch):
+    "`run FILE`, `run NOTEBOOK --params FILE` and `train FILE` ask for the same; -p wins."
+    asked = []
+    monkeypatch.setattr("truepose.runs.run", lambda *given: asked.append(given))
+    for words in (("run", recipe), ("run", "e03_evaluate", "--params", recipe), ("train", recipe),
+                  ("train", recipe, recipe, "-p", "variant=other", "-p", "n_pairs=4")):
+        result = call(*words)
+        assert result.exit_code == 0, result.output
+    mine, other = dict(variant="mine", n_pairs=3), dict(variant="other", n_pairs=4)
+    assert asked == [("e03_evaluate", mine)] * 3 + [("e03_evaluate", other)] * 2
+
+
+SLEEPS = """import os, pathlib, subprocess, time
+child = subprocess.Popen(["sleep", "300"])
+pathlib.Path("began").write_text(f"{os.getpid()} {child.pid}")
+time.sleep(300)"""
+
+
+def running(pid):
+    "Whether a process is there, and no zombie."
+    try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError: return False
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+def test_a_terminated_run_leaves_no_process_behind(tmp_path):
+    "SIGTERM to `truepose run`: the notebook's kernel ends, and what the kernel began."
+    cells = [dict(id=f"c{i}", cell_type="code", execution_count=None, outputs=[], source=source,
+                  metadata=dict(tags=tags))
+             for i, (source, tags) in enumerate([("steps = 1", ["parameters"]), (SLEEPS, [])])]
+    nb = dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(
+        display_name="python3", language="python", name="python3")), cells=cells)
+    (tmp_path/"e90_sleeps.ipynb").write_text(json.dumps(nb))
+    code = ("import pathlib, truepose.runs as runs; runs.runs_dir = lambda: pathlib.Path('runs')\n"
+            "from truepose.cli import main; main()")
+    command = [sys.executable, "-c", code, "run", "e90_sleeps.ipynb"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    began, deadline = tmp_path/"began", time.time() + 120
+    while not (began.is_file() and began.read_text()) and time.time() < deadline: time.sleep(.2)
+    pids = [int(pid) for pid in began.read_text().split()]
+    assert all(map(running, pids))
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said.endswith("goes on from there\n"), said
+    deadline = time.time() + 10
+    while any(map(running, pids)) and time.time() < deadline: time.sleep(.2)
+    assert not any(map(running, pids)), "the kernel or its child lives on"

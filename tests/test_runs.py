@@ -10,8 +10,8 @@ from truepose.runs import OURS, RunError, check_parameters, declared_parameters,
 from truepose.runs import notebook_of, publish, read_params, run
 
 PARAMETERS = 'variant = "base"\nsteps = 2\nlr = 0.1\nseed = 3\nresults_folder = ""'
-FOLDERS = [NBS/"experiments", NBS/"figures"]
-EXPERIMENTS = sorted(p for folder in FOLDERS for p in folder.glob("[eft]*.ipynb") if parameter_cells(p))
+FOUND = [*(NBS/"experiments").glob("[eft]*.ipynb"), *(NBS/"figures").glob("[eft]*.ipynb")]
+EXPERIMENTS = sorted(path for path in FOUND if parameter_cells(path))
 RECIPES = sorted(p for p in (ROOT/"params").rglob("*.yaml") if p.parent.name != "accelerate")
 
 
@@ -109,7 +109,7 @@ def test_unknown_names():
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
 def test_experiments_can_be_run_from_parameters(path):
-    "One tagged cell of scalars; defaults pass their own check; only the runner names a results folder."
+    "One tagged cell of scalars, its defaults are right; only the runner names a results folder."
     declared = declared_parameters(path)
     theirs = {key: value for key, value in declared.items() if key not in OURS}
     assert check_parameters(path, theirs) == declared
@@ -122,7 +122,7 @@ def test_experiments_can_be_run_from_parameters(path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=name)
 def test_recipes_are_of_their_notebook(path):
-    "params/<notebook>/<variant>.yaml: names and types are the notebook's, the variant is the file's name."
+    "params/<notebook>/<variant>.yaml: names and types of that notebook, the variant said once."
     assert path.parent.parent == ROOT/"params", "a recipe lies in the folder of its notebook"
     assert read_params(path).get("variant", path.stem) == path.stem
     assert find_notebook(notebook_of(path)).stem == path.parent.name
@@ -156,7 +156,8 @@ def checkout(tmp_path, monkeypatch):
         command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *args]
         return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
     for command in ("init -q", "add .", "commit -q -m first"): git(*command.split())
-    for module in (truepose.core, truepose.runs): monkeypatch.setattr(module, "repo_root", lambda: root)
+    for module in (truepose.core, truepose.runs):
+        monkeypatch.setattr(module, "repo_root", lambda: root)
     return root, git
 
 

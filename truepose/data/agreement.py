@@ -6,7 +6,7 @@
 __all__ = ['RIGHT', 'LEFT', 'points_exchanged', 'points_frame', 'points_mirrored', 'check_points', 'joint_labels', 'agreement',
            'guess_label_set', 'check_maps']
 
-# %% ../../nbs/data/91_agreement.ipynb #635eb256
+# %% ../../nbs/data/91_agreement.ipynb #c07e6f9b
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from .layouts import fit_keypoints, fit_picture, unit_keypoints
 from .deepfashion import UNREADABLE, Listing, parsing_rule
 from .checks import Finding, add_some, attempt, error, spread
 
-# %% ../../nbs/data/91_agreement.ipynb #5fa6fa97
+# %% ../../nbs/data/91_agreement.ipynb #cafb3403
 def _median(values) -> float:  # NaN of none
     return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
 
@@ -28,7 +28,7 @@ def points_exchanged(points: np.ndarray) -> bool:  # of float [n, 18, 2], NaN wh
     spine = np.abs((points[:, 8] + points[:, 11]) / 2 - points[:, 1])
     return _median(spine[:, 0]) > _median(spine[:, 1])
 
-# %% ../../nbs/data/91_agreement.ipynb #5efaae6c
+# %% ../../nbs/data/91_agreement.ipynb #15c63ab4
 def points_frame(points: np.ndarray,  # float [n, 18, 2], NaN where missing
                  said: str = "",  # the frame that it should be
                 ) -> str:  # one of `FRAMES`
@@ -39,7 +39,7 @@ def points_frame(points: np.ndarray,  # float [n, 18, 2], NaN where missing
     outside = np.nanmean(np.where(np.isnan(x), np.nan, (x < 39) | (x > 216)))
     return "squashed" if outside > 0.005 or said == "squashed" else "bordered"
 
-# %% ../../nbs/data/91_agreement.ipynb #7ac9f673
+# %% ../../nbs/data/91_agreement.ipynb #fc2fea1e
 RIGHT, LEFT = [2, 3, 4, 8, 9, 10, 14, 16], [5, 6, 7, 11, 12, 13, 15, 17]
 
 
@@ -58,7 +58,7 @@ def _most(votes: np.ndarray) -> bool:
     deviations = (votes.mean() - 0.5) * 2 * len(votes) ** 0.5  # standard deviations from half
     return bool(votes.mean() > 0.8 or deviations > 4)
 
-# %% ../../nbs/data/91_agreement.ipynb #e764ef2b
+# %% ../../nbs/data/91_agreement.ipynb #664c1df9
 _FRAME_WORDS = {"256x176": "256x176", "bordered": "256x256 with borders of 40",
                 "squashed": "256x256, squashed", "unit": "shares of 0 to 1"}
 
@@ -82,7 +82,7 @@ def _wrong_sides(where: Path, eyes: bool, body: bool):
         yield error(where, "joints 14 and 15 are left eye, right eye, as in PATN's list of names",
                     "write the right eye first, and the right ear before the left")
 
-# %% ../../nbs/data/91_agreement.ipynb #9e1d0989
+# %% ../../nbs/data/91_agreement.ipynb #7355a856
 def check_points(findings: list,  # grows
                  where: Path,
                  raw: dict,  # name -> [18, 2], see `read_points`
@@ -114,7 +114,7 @@ def check_points(findings: list,  # grows
     mended = unit_keypoints(np.where(np.isnan(points), -1, points), seems)
     return dict(zip(raw, mended))
 
-# %% ../../nbs/data/91_agreement.ipynb #dccf6fb8
+# %% ../../nbs/data/91_agreement.ipynb #d15fa7b2
 def joint_labels(labels: np.ndarray,  # [h, w]
                  unit: np.ndarray,  # [18, 3], see `unit_keypoints`
                  rule: str,  # one of `RULES`
@@ -135,7 +135,7 @@ def agreement(at_joints: np.ndarray) -> float:  # 0 to 1
     known = at_joints >= 0
     return float((at_joints[known] > 0).mean()) if known.any() else float("nan")
 
-# %% ../../nbs/data/91_agreement.ipynb #66c3293c
+# %% ../../nbs/data/91_agreement.ipynb #9f3967cd
 def guess_label_set(at_joints: np.ndarray,  # int [n, 18], see `joint_labels`
                     top: int,  # largest label anywhere
                    ) -> str:
@@ -144,7 +144,7 @@ def guess_label_set(at_joints: np.ndarray,  # int [n, 18], see `joint_labels`
     if top < 18 and (nose == 11).sum() > (nose == 13).sum(): return "atr"
     return "cihp" if (neck == 10).sum() > 0.2 * len(neck) else "lip"
 
-# %% ../../nbs/data/91_agreement.ipynb #0b791876
+# %% ../../nbs/data/91_agreement.ipynb #569f81b9
 def _wrong_labels(where: Path, top: int, label_set: str | None, seems: str):
     if top >= 20:
         yield error(where, f"label {top} occurs, but LIP, CIHP and ATR end at 19 or 17",
@@ -179,7 +179,7 @@ def _wrong_arms(where: Path, at_joints: np.ndarray, label_set: str):
                     "the maps were mirrored but not their labels: "
                     "exchange left and right, or make the maps again")
 
-# %% ../../nbs/data/91_agreement.ipynb #9059369c
+# %% ../../nbs/data/91_agreement.ipynb #4ce25f9f
 def _load_labels(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
@@ -190,7 +190,7 @@ def _load_labels(path: Path) -> np.ndarray:
     raise InputError(f"{path}: mode {mode}: colours instead of label ids; "
                      "let the parser write ids (mode L or P)")
 
-# %% ../../nbs/data/91_agreement.ipynb #0a089146
+# %% ../../nbs/data/91_agreement.ipynb #d33114f2
 def check_maps(findings: list,  # grows
                listing: Listing,
                sizes: dict,  # name -> (height, width) of the pictures
@@ -202,12 +202,13 @@ def check_maps(findings: list,  # grows
     names = spread([name for name in listing.parsing if name in sizes], 50)
     labels = _fitting_labels(findings, where, listing, sizes, names, rule)
     if not labels: return ""
-    def at_joints(rule): return _at_joints(labels, listing, sizes, rule)
+    at_joints = _at_joints(labels, listing, sizes, rule)
+    whole = _at_joints(labels, listing, sizes, "whole") if rule == "auto" else None
     top = max(int(found.max()) for found in labels.values())
-    seems = guess_label_set(at_joints(rule), top)
+    seems = guess_label_set(at_joints, top)
     findings += _wrong_labels(where, top, label_set, seems)
-    findings += _wrong_place(where, at_joints(rule), at_joints("whole") if rule == "auto" else None)
-    if top < 20: findings += _wrong_arms(where, at_joints(rule), label_set or seems)
+    findings += _wrong_place(where, at_joints, whole)
+    if top < 20: findings += _wrong_arms(where, at_joints, label_set or seems)
     return seems
 
 

@@ -66,7 +66,7 @@ def _examine_counts(diagnosis: Diagnosis, pairs_file: Path, pairs: list, expecte
         fix = "splits share no picture: get both lists again"
         diagnosis.findings.append(error(folder / "test.lst", what, fix))
 
-# %% ../../nbs/data/92_doctor.ipynb #f5ac67a0
+# %% ../../nbs/data/92_doctor.ipynb #7cc4e306
 def _lacking(where: Path, what: str, names, found: dict, fix: str):
     absent = [name for name in names if name not in found]
     if absent:
@@ -87,7 +87,7 @@ def _examine_images(findings: list, row: Layout, place: Path | None, names: list
             findings.append(error(place, what, "unpack or split the benchmark's pictures again"))
     return {name: found[name] for name in names if name in found}
 
-# %% ../../nbs/data/92_doctor.ipynb #a063815e
+# %% ../../nbs/data/92_doctor.ipynb #cf816c43
 class Choices(NamedTuple):
     "What a user may say about a folder."
     parsing: Path  # folder of the parsing maps
@@ -119,7 +119,7 @@ def _no_maps(folder: Path, place: Path) -> Finding:
                    "evaluation works without, in fewer measures; for training, "
                    "run a parser and name its folder with --parsing")
 
-# %% ../../nbs/data/92_doctor.ipynb #ec897d09
+# %% ../../nbs/data/92_doctor.ipynb #4e681fc3
 def _fact(split: str, pairs: list, names: list, sizes: dict) -> str:
     common = Counter(sizes.values()).most_common(3)
     shapes = ", ".join(f"{height}x{width}" for (height, width), _ in common)

@@ -78,7 +78,7 @@ def _pairs_csv(path: Path) -> list:  # of (place for messages, source, target)
     rows = table[["from", "to"]].itertuples(name=None)
     return [(f"{path}: row {row}", source, target) for row, source, target in rows]
 
-# %% ../../nbs/data/80_formats.ipynb #bfb30535
+# %% ../../nbs/data/80_formats.ipynb #a16ae612
 def _lines(path: Path) -> list:  # of (place for messages, text), without empty lines
     lines = enumerate(read_text(path).splitlines(), 1)
     return [(f"{path}: row {row}", line.strip()) for row, line in lines if line.strip()]
@@ -101,7 +101,7 @@ def _pairs_words(path: Path) -> list:
                          "separated by a blank, tab or comma")
     return [(where, *names) for where, names in rows]
 
-# %% ../../nbs/data/80_formats.ipynb #9a2269de
+# %% ../../nbs/data/80_formats.ipynb #4d40661b
 def _pairs_json(path: Path) -> list:
     read, pairs = read_json(path), []
     for number, entry in enumerate(read if isinstance(read, list) else [None], 1):
@@ -141,7 +141,7 @@ def new_item_pairs(pairs: list,  # of (source name, target name)
     trained = {item(name) for name in train_names}
     return [pair for pair in pairs if not {item(name) for name in pair} & trained]
 
-# %% ../../nbs/data/80_formats.ipynb #1ab1ada2
+# %% ../../nbs/data/80_formats.ipynb #7822a227
 def _visible_files(folder: Path):
     "All files below a folder, in the order of their names, without hidden ones."
     for here, folders, files in os.walk(folder):
@@ -178,7 +178,7 @@ def _points(x, y, where: str) -> np.ndarray:  # float64 [18, 2]
         raise InputError(f"{where}: a coordinate is not a number; missing joints are -1")
     return points
 
-# %% ../../nbs/data/80_formats.ipynb #020cec8d
+# %% ../../nbs/data/80_formats.ipynb #47471d65
 def _points_csv(path: Path, names: set) -> dict:  # name -> float64 [18, 2]
     header = "name:keypoints_y:keypoints_x"
     table = read_table(path, separator=":", ragged=True)
@@ -204,7 +204,7 @@ def _list(cell: str, where: str) -> list:
         raise InputError(f"{where}: keypoints_x and keypoints_y must be lists of 18 numbers "
                          "in brackets") from None
 
-# %% ../../nbs/data/80_formats.ipynb #fd65a430
+# %% ../../nbs/data/80_formats.ipynb #8be27c89
 def _points_txt(path: Path, names: set) -> dict:
     files = {name: file for name, file in index_files(path, (".txt",)).items() if name in names}
     return {name: _points(*_two_columns(file).T, str(file)) for name, file in files.items()}

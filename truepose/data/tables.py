@@ -30,18 +30,18 @@ def read_text(path: str | Path,
         raise InputError(f"{path}: not {what} ({e}); save it as UTF-8, or get it again") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
-# %% ../../nbs/data/35_tables.ipynb #27a72f4f
+# %% ../../nbs/data/35_tables.ipynb #0adbe721
 def _cells(text: str, separator: str) -> pd.DataFrame:  # of str, NaN where a row has no such cell
-    "All rows, the header and empty lines among them, in one column more than the header has."
-    options = dict(sep=separator, header=None, index_col=False, dtype=str, keep_default_na=False,
-                   skipinitialspace=True, engine="python")
-    text = re.sub(r'("(?:[^"]|"")*") +', r"\1", text)  # no blanks after a closing quote
-    width = pd.read_csv(io.StringIO(text), nrows=1, **options).shape[1]
-    cells = pd.read_csv(io.StringIO(text), names=range(width + 1), skip_blank_lines=False,
-                        on_bad_lines=lambda row: row[:width + 1], **options)
+    "All lines from the header on, numbered from 1 as in the file."
+    text = re.sub(r'("(?:[^"]|"")*") +', r"\1", text)  # pandas wants no blank after a quote
+    blank = text[:len(text) - len(text.lstrip(" \n"))].count("\n")  # lines above the header
+    cells = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, engine="python",
+                        keep_default_na=False, skipinitialspace=True, skip_blank_lines=False,
+                        skiprows=blank)
+    cells.index += 1 + blank
     return cells.apply(lambda column: column.str.strip())
 
-# %% ../../nbs/data/35_tables.ipynb #fca2068a
+# %% ../../nbs/data/35_tables.ipynb #b97a823b
 def _check_header(path, header: list, columns: tuple, separator: str):
     "Refuse a header that lacks a wanted column or names one twice."
     found = separator.join(header)
@@ -55,18 +55,6 @@ def _check_header(path, header: list, columns: tuple, separator: str):
         raise InputError(f"{path}: header {found!r} has column {doubled!r} twice; "
                          "give it another name")
 
-
-def _check_widths(path, rows: pd.DataFrame, separator: str, ragged: bool):
-    "Refuse a row with more cells than the header, and unless `ragged` one with fewer."
-    width = rows.shape[1] - 1
-    more, fewer = rows[width].notna(), rows[width - 1].isna()
-    if more.any():
-        raise InputError(f"{path}: row {more.idxmax()}: more cells than the {width} "
-                         f"of the header; put cells that hold {separator!r} in quotes")
-    if fewer.any() and not ragged:
-        raise InputError(f"{path}: row {fewer.idxmax()}: fewer cells than the {width} "
-                         "of the header; fill the row or delete it")
-
 # %% ../../nbs/data/35_tables.ipynb #e3f18552
 def read_table(path: str | Path,
                columns: tuple = (),  # that the header must name; others are read as well
@@ -78,15 +66,21 @@ def read_table(path: str | Path,
     if not text.strip(): _refuse_empty(path, columns, separator)
     try: cells = _cells(text, separator)
     except pd.errors.ParserError as e:
-        raise InputError(f"{path}: not a table ({e}); mend the quotes, or get it again") from None
-    cells.index += 1
-    blank = cells[0].fillna("").eq("") & cells[1].isna()
-    cells = cells[~blank]
-    header = cells.iloc[0, :-1].tolist()
+        raise InputError(f"{path}: not a table ({e}); put cells that hold {separator!r} "
+                         "in quotes, and end each quote") from None
+    header = cells.iloc[0].tolist()
+    empty = cells[0].fillna("").eq("") & cells.iloc[:, 1:].isna().all(axis=1)
     _check_header(path, header, columns, separator)
-    cells = cells.iloc[1:]
-    _check_widths(path, cells, separator, ragged)
-    return cells.iloc[:, :-1].set_axis(header, axis=1)
+    rows = cells[~empty].iloc[1:].set_axis(header, axis=1)
+    if not ragged: _check_short(path, rows)
+    return rows
+
+
+def _check_short(path, rows: pd.DataFrame):
+    short = rows.isna().any(axis=1)
+    if short.any():
+        raise InputError(f"{path}: row {short.idxmax()}: fewer cells than the {rows.shape[1]} "
+                         "of the header; fill the row or delete it")
 
 
 def _refuse_empty(path, columns: tuple, separator: str):

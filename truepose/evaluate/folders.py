@@ -21,11 +21,11 @@ from .features import Absent, load_lpips
 from .protocols import Protocol, get_protocols
 from .methods import SAVE_EVERY, code_files, fingerprint, write_rows
 from .measure import Folders, Measuring, check_sizes, find_pictures
-from .measure import match_folders, measure_part
+from .measure import match_folders, measure_part, same_columns
 from .compare import compare_tables, read_against
 from .sets import SKIPPED, Sets, distances, in_parts, kept, retrieval
 
-# %% ../../nbs/evaluate/56_folders.ipynb #0ab986e0
+# %% ../../nbs/evaluate/56_folders.ipynb #63fe6e37
 def _why_no_lpips(protocol: Protocol) -> str:
     try: load_lpips(protocol.lpips_net)
     except Absent as e: return str(e)
@@ -36,7 +36,8 @@ _STRICT_NEEDS = {
     "face_cosine": "a face encoder: pass `face_encoder` to `evaluate_folders`",
     "pose_error": "a pose estimator (--pose, or `pose_estimator` of `evaluate_folders`) and "
                   "keypoints/ beside the truth",
-    "surface_error": "rendered people: surface/ beside the truth, and the source in the pair's name",
+    "surface_error": "rendered people: surface/ beside the truth, and the source in the "
+                     "pair's name",
 }
 
 
@@ -58,14 +59,14 @@ def _missing(protocol: Protocol,
         if name not in found: lost[name] = f"needs {what}"
     return lost
 
-# %% ../../nbs/evaluate/56_folders.ipynb #df5534ec
+# %% ../../nbs/evaluate/56_folders.ipynb #4b4e5616
 _BOUNDS = ("copy_source_", "codec_roundtrip_")
 
 
 def _values_of(rows: list, prefix: str) -> list:  # of dicts: measure -> float
     "One protocol's columns, without its name."
-    return [{key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
-            for row in rows]
+    mine = [key for key in rows[0] if key.startswith(prefix)]
+    return [{key.removeprefix(prefix): row[key] for key in mine} for row in rows]
 
 
 def summary(protocol: Protocol,
@@ -86,7 +87,7 @@ def summary(protocol: Protocol,
     lost = _missing(protocol, out)
     return out | dict(absent=[{"name": name, "reason": reason} for name, reason in lost.items()])
 
-# %% ../../nbs/evaluate/56_folders.ipynb #6f86ca09
+# %% ../../nbs/evaluate/56_folders.ipynb #db2efe06
 def _add_sets(out: dict, protocol: Protocol, rows: list, sets: Sets):
     "Fréchet and kernel distances and retrieval, or why they are absent."
     found, absent = distances(protocol, rows, sets)
@@ -113,7 +114,7 @@ def _report(results: dict,  # protocol name -> its summary
     means = {key: value for key, value in first.items() if key != "absent"}
     return means | counts | dict(absent=first["absent"], side_by_side=table, protocols=details)
 
-# %% ../../nbs/evaluate/56_folders.ipynb #4ca380df
+# %% ../../nbs/evaluate/56_folders.ipynb #1be372e4
 def _stamp(paths: list) -> list:
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
 
@@ -136,10 +137,10 @@ def _work_folder(out: str | Path | None,
 
 # %% ../../nbs/evaluate/56_folders.ipynb #c81c1f27
 def _measure_all(measuring: Measuring, folders: Folders, work: Path, progress: bool) -> list:
-    "The table of all pairs, in parts."
+    "The table of all pairs, in parts; a part that lacks a measure has empty cells."
     compute = functools.partial(measure_part, folders=folders, measuring=measuring)
     parts = in_parts(work, "measuring", folders.pairs, compute, progress, at_once=SAVE_EVERY)
-    rows = [row for part in parts for row in part]
+    rows = same_columns([row for part in parts for row in part])
     return [row | pair for row, pair in zip(rows, folders.pairs, strict=True)]
 
 

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['find_pictures', 'find_truth', 'match_names', 'Folders', 'match_folders', 'check_sizes', 'read_regions', 'Networks',
-           'measure_pair', 'bound_pictures', 'Measuring', 'strict_extras', 'measure_files', 'measure_part']
+           'measure_pair', 'bound_pictures', 'Measuring', 'strict_extras', 'measure_files', 'same_columns',
+           'measure_part']
 
-# %% ../../nbs/evaluate/50_measure.ipynb #5efb9b31
+# %% ../../nbs/evaluate/50_measure.ipynb #4e05d483
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ from .protocols import Protocol, canonical_name, get_protocols, person_of
 from .protocols import prepare, score_pair, split_pair
 from .methods import codec_roundtrip
 
-# %% ../../nbs/evaluate/50_measure.ipynb #7fcad5f3
+# %% ../../nbs/evaluate/50_measure.ipynb #affd115a
 def find_pictures(folder: Path,
                   what: str,  # the folder is, for the error
                  ) -> dict:  # name below the folder, without ending -> path; sorted by path
@@ -57,7 +58,7 @@ def find_truth(folder: Path) -> dict:  # canonical name -> path
         found[key] = path
     return found
 
-# %% ../../nbs/evaluate/50_measure.ipynb #406611c5
+# %% ../../nbs/evaluate/50_measure.ipynb #d7117748
 def match_names(generated: dict,  # names of generated pictures -> anything
                 truth: dict,  # canonical names of true pictures -> anything
                ) -> list:  # of dicts: name, source (or ""), truth, person; sorted by name
@@ -72,7 +73,7 @@ def match_names(generated: dict,  # names of generated pictures -> anything
     return [dict(name=name, source=source or "", truth=target, person=person_of(target))
             for name, (source, target) in pairs.items()]
 
-# %% ../../nbs/evaluate/50_measure.ipynb #e807fbb1
+# %% ../../nbs/evaluate/50_measure.ipynb #d8d78991
 @dataclass(frozen=True)
 class Folders:
     "Two folders of pictures, matched by name."
@@ -88,7 +89,7 @@ def match_folders(generated: str | Path, truth: str | Path) -> Folders:
     true_pictures = find_truth(Path(truth))
     return Folders(pictures, true_pictures, Path(truth), match_names(pictures, true_pictures))
 
-# %% ../../nbs/evaluate/50_measure.ipynb #55fbf002
+# %% ../../nbs/evaluate/50_measure.ipynb #c38de858
 def _size(path: Path) -> tuple:  # (height, width)
     try:
         with Image.open(path) as picture: return picture.size[::-1]
@@ -120,7 +121,7 @@ def check_sizes(folders: Folders, protocols: list):  # of `Protocol`
         path, true_path = folders.pictures[pair["name"]], folders.true_pictures[pair["truth"]]
         _check_size(path, true_path, strict, size_of)
 
-# %% ../../nbs/evaluate/50_measure.ipynb #e1a40e9e
+# %% ../../nbs/evaluate/50_measure.ipynb #e2f58adc
 def read_regions(path: Path,  # PNG of CIHP ids
                  size: tuple,  # (height, width) of its picture
                 ) -> np.ndarray:  # integer [h, w], indices into `REGIONS`
@@ -131,7 +132,7 @@ def read_regions(path: Path,  # PNG of CIHP ids
                          f"{size}; parse the same picture")
     return to_regions(labels.copy(), "cihp").numpy()
 
-# %% ../../nbs/evaluate/50_measure.ipynb #34927047
+# %% ../../nbs/evaluate/50_measure.ipynb #a269ee97
 class Networks:
     "LPIPS networks and encoders by name, loaded once; `absent` keeps why one could not be."
     def __init__(self): self.loaded, self.absent = {}, {}
@@ -145,7 +146,7 @@ class Networks:
             except Absent as e: self.absent[name] = str(e)
         return self.loaded.get(name)
 
-# %% ../../nbs/evaluate/50_measure.ipynb #bbada940
+# %% ../../nbs/evaluate/50_measure.ipynb #51a6384c
 def _measure_under(protocol: Protocol, generated, truth, networks: Networks, regions) -> dict:
     "Every measure of one pair under one protocol."
     values, masks = {}, {}
@@ -174,7 +175,7 @@ def measure_pair(generated: np.ndarray,  # uint8 [h, w, 3]
         out |= {f"{protocol.name}_{name}": value for name, value in values.items()}
     return out
 
-# %% ../../nbs/evaluate/50_measure.ipynb #d3e0e7b3
+# %% ../../nbs/evaluate/50_measure.ipynb #9b678728
 def _load_codec(name: str):
     from truepose.method.codec import load_codec
     return load_codec(asset("nano") / name)
@@ -193,7 +194,7 @@ def bound_pictures(source: np.ndarray | None,  # uint8 [h, w, 3]
     roundtrip = codec_roundtrip(networks.get(_load_codec, "codec"))
     return found | {"codec_roundtrip": roundtrip([pair], [0])[0][:height, :width]}
 
-# %% ../../nbs/evaluate/50_measure.ipynb #d4328b26
+# %% ../../nbs/evaluate/50_measure.ipynb #12a915e7
 @dataclass
 class Measuring:
     "What is measured of every pair."
@@ -207,7 +208,7 @@ class Measuring:
     def strict(self) -> bool:  # whether our own protocol is among them
         return any(protocol.name == "strict" for protocol in self.protocols)
 
-# %% ../../nbs/evaluate/50_measure.ipynb #d608fefd
+# %% ../../nbs/evaluate/50_measure.ipynb #3a73269b
 def _surface_values(image, true_image, source, paths: list, folder: Path) -> dict:
     "Colours of body points of the picture and, as their ceiling, of the truth."
     files = [folder / f"{path.stem}.png" for path in paths]
@@ -246,7 +247,7 @@ def strict_extras(pair: dict,  # of `match_names`
         out |= _pose_values(image, keypoints, truth.shape[:2], measuring.pose_estimator)
     return out
 
-# %% ../../nbs/evaluate/50_measure.ipynb #dd7e533a
+# %% ../../nbs/evaluate/50_measure.ipynb #7db59b7d
 def measure_files(pair: dict,  # of `match_names`
                   folders: Folders,
                   measuring: Measuring,
@@ -270,11 +271,15 @@ def measure_files(pair: dict,  # of `match_names`
     return row
 
 
+def same_columns(rows: list) -> list:  # of dicts with the same keys, NaN where a row had none
+    "A table from rows of which some lack a measure."
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key, float("nan")) for key in columns} for row in rows]
+
+
 def measure_part(part: list,  # of pairs
                  folders: Folders,
                  measuring: Measuring,
                 ) -> list:  # of dicts with the same keys
     "All that is measured of some pairs."
-    rows = [measure_files(pair, folders, measuring) for pair in part]
-    columns = dict.fromkeys(key for row in rows for key in row)
-    return [{key: row.get(key, float("nan")) for key in columns} for row in rows]
+    return same_columns([measure_files(pair, folders, measuring) for pair in part])

@@ -101,7 +101,7 @@ def _measure(method: str, pair: dict, path: Path, seconds: float) -> dict:
     return dict(method=method, name=pair["name"], person=person_of(pair["name"]), seconds=seconds,
                 **pair_measures(load_image(path), truth, regions))
 
-# %% ../../nbs/evaluate/40_methods.ipynb #85ea2f79
+# %% ../../nbs/evaluate/40_methods.ipynb #7ae124b7
 def _generate_missing(pairs: list,
                       generate,  # function (pairs, seeds) -> uint8 [n, h, w, 3]
                       folder: Path,  # of NAME.png
@@ -169,7 +169,7 @@ def evaluate(dataset,  # pairs as dicts, see `PairDataset`
         rows += evaluate_method(dataset, name, generate, folder, seed, batch_size, progress)
     return rows
 
-# %% ../../nbs/evaluate/40_methods.ipynb #14c28bc0
+# %% ../../nbs/evaluate/40_methods.ipynb #ef48d5cb
 def metrics_of(rows: list,  # of `evaluate`
               ) -> dict:  # flat names, for metrics.json
     "Means and intervals of each method, counts, seconds per picture, and what is absent."
@@ -225,8 +225,8 @@ def imported_modules(names: tuple,  # of modules of this package, e.g. `data.pos
         left |= _imported_by(name, package or package_dir()) - found
     return found
 
-# %% ../../nbs/evaluate/40_methods.ipynb #e73c18a0
-GENERATING = ("pipeline", "data.pairs", "photo.parser")  # with all that they import, they make pictures
+# %% ../../nbs/evaluate/40_methods.ipynb #3bba75e5
+GENERATING = ("pipeline", "data.pairs", "photo.parser")  # they and their imports make pictures
 
 
 def code_files(names: tuple = GENERATING,  # of modules of this package

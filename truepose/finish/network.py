@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from ..data.parsing import GROUPS, REGIONS, one_hot
 from ..data.pose import pose_map
 from .lookup import Reading, enlarged, read
-from .places import find_places, mirrored_out, read_pieces, smoothed, spread_out, symmetric
+from .pieces import mirrored_out, read_pieces, spread_out
+from .places import find_places, smoothed, symmetric
 from .windows import crop, group_windows, head_windows, in_regions, paste, whole
 from ..method.hpfa import STREAMS, token_centres
 
@@ -60,7 +61,7 @@ def regions_shown(maps: torch.Tensor,  # [b, 13, H, W] one-hot
     "Which regions a picture shows."
     return maps.mean((2, 3)) >= smallest
 
-# %% ../../nbs/finish/40_network.ipynb #f8bd49c2
+# %% ../../nbs/finish/40_network.ipynb #91ecd2ee
 def sideless(places: torch.Tensor,  # [b, 3, ...] metres
             ) -> torch.Tensor:  # the same
     "Places of a head, of which a mirror image is as good: heads are symmetric."
@@ -79,7 +80,7 @@ def fineness(places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1] in a source o
     smaller = (a + c) / 2 - (((a - c) / 2).square() + b.square()).sqrt()  # singular value, squared
     return smaller.clamp(min=0).sqrt()
 
-# %% ../../nbs/finish/40_network.ipynb #23b0833c
+# %% ../../nbs/finish/40_network.ipynb #ec4d2f67
 @dataclass
 class SourcePhoto:
     "What a finisher needs of a batch of sources."
@@ -113,7 +114,7 @@ class Finished(BaseOutput):
     places: torch.Tensor  # [b, 2, *grid] x, y in [-1, 1] where the source is read
     read: torch.Tensor  # [b, 1, H, W] in [0, 1] how much of a pixel is
 
-# %% ../../nbs/finish/40_network.ipynb #12ea25da
+# %% ../../nbs/finish/40_network.ipynb #84b95dc6
 def pixel_unet(channels_in: int, channels_out: int, widths: tuple, norm_groups: int) -> UNet2DModel:
     "A UNet of convolutions that makes no use of its timestep; it says zero at first."
     unet = UNet2DModel(in_channels=channels_in, out_channels=channels_out, block_out_channels=tuple(widths),
@@ -132,7 +133,7 @@ def channels_of_target(streams: int, cell: int) -> int:
     of_stream = 1 + pixels + 1 + 3  # share, what it points to, whether that is inside, where on the body
     return drawing + len(REGIONS) + streams * of_stream + 3 * len(LAYERS)
 
-# %% ../../nbs/finish/40_network.ipynb #23159ecf
+# %% ../../nbs/finish/40_network.ipynb #257be519
 class Finisher(ModelMixin, ConfigMixin):
     "Finishes a drawing in pixels (ours)."
     @register_to_config
@@ -157,7 +158,7 @@ class Finisher(ModelMixin, ConfigMixin):
         config = {"look" if name == "source" else name: value for name, value in config.items()}
         return super().from_config(config, **options)
 
-# %% ../../nbs/finish/40_network.ipynb #c300cb97
+# %% ../../nbs/finish/40_network.ipynb #819a8927
 def windows(self: Finisher, keypoints: torch.Tensor,  # [b, 18, 3] of the target, in pixels of the drawing
             regions: torch.Tensor,  # long [b, H, W] parsing map of the source
             size: tuple,  # (height, width) of the drawing
@@ -208,7 +209,7 @@ def views(self: Finisher, drawn: torch.Tensor,  # [b, 3, h, w] in [-1, 1], of th
 
 Finisher.windows, Finisher.views = windows, views
 
-# %% ../../nbs/finish/40_network.ipynb #10a5b47e
+# %% ../../nbs/finish/40_network.ipynb #d72ee4f9
 def guess_source(self: Finisher, small: torch.Tensor,  # [b, 3, h, w] the photo at the size of the drawing
                  region_shares: torch.Tensor,  # [b, 13, *grid]
                  source_pose_map: torch.Tensor,  # [b, 21, h, w]
@@ -236,7 +237,7 @@ def pointed_at(self: Finisher, small, region_shares, source_body,  # of the sour
 
 Finisher.guess_source, Finisher.pointed_at = guess_source, pointed_at
 
-# %% ../../nbs/finish/40_network.ipynb #b7e7d717
+# %% ../../nbs/finish/40_network.ipynb #2fe37df1
 def guess(self: Finisher, drawn: torch.Tensor,  # [b, 3, h, w]
           places: torch.Tensor,  # [b, streams, 2, *grid]
           shares: torch.Tensor,  # [b, streams, *grid]
@@ -273,7 +274,7 @@ def guess(self: Finisher, drawn: torch.Tensor,  # [b, 3, h, w]
 
 Finisher.guess = guess
 
-# %% ../../nbs/finish/40_network.ipynb #ffff7665
+# %% ../../nbs/finish/40_network.ipynb #2b196d5e
 def paint(said: Guess, full: tuple,  # (H, W)
           behind: torch.Tensor = None,  # [b, 3, H, W] what stands behind the person; None: as painted
           sharpness: float = 3.0,  # of the edges between regions
@@ -316,7 +317,7 @@ def fine_enough(places: torch.Tensor) -> torch.Tensor:  # [b, 1, *grid] in [0, 1
 
 Finisher.find = find
 
-# %% ../../nbs/finish/40_network.ipynb #04e67a95
+# %% ../../nbs/finish/40_network.ipynb #2f8be292
 def forward(self: Finisher, drawn, places, shares, photo, maps, pose_map, source_pose_map,  # as for `guess`
             behind: torch.Tensor = None,  # [b, 3, H, W] what stands behind the person; None: what is painted
            ) -> Finished:
@@ -344,7 +345,7 @@ def forward(self: Finisher, drawn, places, shares, photo, maps, pose_map, source
 
 Finisher.forward = forward
 
-# %% ../../nbs/finish/40_network.ipynb #6a149bd0
+# %% ../../nbs/finish/40_network.ipynb #c8fb2edf
 def finish(self: Finisher, picture: torch.Tensor, behind: torch.Tensor,  # [b, 3, H, W] made so far; what is behind
            drawn: torch.Tensor,  # [b, 3, h, w] the drawing
            reading: Reading,  # what the denoiser read

@@ -38,7 +38,7 @@ def unpack_basis(tensors: dict) -> np.ndarray:  # [components, 3*points] float32
     fine = tensors["basis_fine"]*tensors["basis_scale"][:, None]
     return np.concatenate([coarse, fine.astype(np.float32)])
 
-# %% ../../nbs/people/10_body.ipynb #4c9c7cde
+# %% ../../nbs/people/10_body.ipynb #5dfe5683
 SIDES = {"left": "L", "right": "R"}
 LIMB_BONES = {
     "arm": ("upperarm", "lowerarm", "wrist", "finger", "metacarpal"),
@@ -110,7 +110,7 @@ class Body(Skeleton):
             tensors = {key: file.get_tensor(key) for key in file.keys()}
             return cls(tensors, json.loads(file.metadata()["truepose"]))
 
-# %% ../../nbs/people/10_body.ipynb #495bab00
+# %% ../../nbs/people/10_body.ipynb #b1c0bc71
 def triangles(quads) -> np.ndarray:  # [2n,3]
     "Split quads [n,4] into triangles."
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
@@ -194,7 +194,7 @@ def attribute_directions(body: Body, woman: bool,
     attributes, shapes = body.bank_attributes[pool, 1:], body.bank[pool]
     return np.linalg.lstsq(attributes - attributes.mean(0), shapes - shapes.mean(0), rcond=None)[0]
 
-# %% ../../nbs/people/10_body.ipynb #6d65ea33
+# %% ../../nbs/people/10_body.ipynb #3608c8ad
 REACH = {"woman": {"age": (0.67, 1.0), "weight": (0.22, 0.92),
                    "height": (0.18, 0.64), "muscle": (0.2, 0.7)},
          "man": {"age": (0.67, 1.0), "weight": (0.22, 0.92),
@@ -244,11 +244,13 @@ def sample_sliders(body: Body, rng, woman: bool) -> np.ndarray:  # [sliders] in 
         values = values + leaning*sliders_named(body, start)
     return np.where(sliders_named(body, "mouth-angles-up"), np.maximum(values, 0), values)
 
-# %% ../../nbs/people/10_body.ipynb #370e4837
+# %% ../../nbs/people/10_body.ipynb #dd6d210c
 def face_offset(body: Body, rng, woman: bool) -> np.ndarray:  # [components]
     "A face: sliders, a smile, a slight blink, lifted brows."
     values = sample_sliders(body, rng, woman)
-    smile, blink, brows = rng.uniform(0.35, 0.85), rng.uniform(-0.15, 0.05), rng.uniform(0, 0.3)
+    smile = rng.uniform(0.35, 0.85)
+    blink = rng.uniform(-0.15, 0.05)
+    brows = rng.uniform(0, 0.3)
     up = np.maximum(values, 0)@body.slider_plus
     down = np.maximum(-values, 0)@body.slider_minus
     return up + down + np.array([smile, blink, brows])@body.action
@@ -292,7 +294,7 @@ def sample_facial_hair(rng) -> str:  # key of `FACIAL_HAIR`
     shares = np.array(list(FACIAL_HAIR.values()))
     return str(rng.choice(list(FACIAL_HAIR), p=shares/shares.sum()))
 
-# %% ../../nbs/people/10_body.ipynb #27ea0a6c
+# %% ../../nbs/people/10_body.ipynb #3198d09f
 IRIS_CHANCES = {  # kind of skin -> chance of each of `IRIS_COLOURS`
     "pale": [0.1, 0.25, 0.2, 0.15, 0.3],
     "dark": [0.6, 0.39, 0.01, 0, 0],
@@ -304,7 +306,7 @@ def sample_iris(rng, skin_name: str) -> np.ndarray:  # [3]
     number = rng.choice(5, p=IRIS_CHANCES[kind])
     return np.array(list(IRIS_COLOURS.values())[number])/255
 
-# %% ../../nbs/people/10_body.ipynb #6100ae44
+# %% ../../nbs/people/10_body.ipynb #11aedd5b
 LIPSTICKS = np.array([[0.70, 0.22, 0.26], [0.74, 0.36, 0.38],
                       [0.60, 0.16, 0.26], [0.76, 0.40, 0.34]])
 
@@ -355,16 +357,18 @@ def torso_profile(body: Body, vertices, heads) -> np.ndarray:  # [levels,4] see 
     arms = body.limb("arm", "left") + body.limb("arm", "right")
     belongs = np.asarray(body.weights[:N_SKIN, arms].sum(1)).ravel()
     points = vertices[:N_SKIN][belongs < 0.1]
-    low, high = body.head("lowerleg01.L", heads)[2], body.head("upperarm01.L", heads)[2]
+    knee = body.head("lowerleg01.L", heads)[2]
+    shoulder = body.head("upperarm01.L", heads)[2]
     rows = []
-    for level in np.linspace(low + 0.1, high - 0.06, 24):
+    for level in np.linspace(knee + 0.1, shoulder - 0.06, 24):
         near = points[np.abs(points[:, 2] - level) < 0.03]
-        front, back = near[:, 1].min(), near[:, 1].max()
+        front = near[:, 1].min()
+        back = near[:, 1].max()
         half_width = np.abs(near[:, 0]).max()
         rows.append((level, (front + back)/2, half_width, (back - front)/2))
     return np.array(rows)
 
-# %% ../../nbs/people/10_body.ipynb #be7df360
+# %% ../../nbs/people/10_body.ipynb #164cf17d
 def rest_body(body: Body, identity: Identity) -> RestBody:
     "Vertices and joints of an identity at rest, standing on z = 0."
     points = (body.mean + identity.coefficients@body.basis).reshape(-1, 3)

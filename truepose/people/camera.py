@@ -36,7 +36,7 @@ def look_at(target,  # [3] point in the middle of the picture
     focal = 0.5*size[0]/np.tan(field_of_view/2)
     return Camera(axes, position, focal, tuple(size))
 
-# %% ../../nbs/people/14_camera.ipynb #af774b95
+# %% ../../nbs/people/14_camera.ipynb #59472971
 def project(camera: Camera,
             points,  # [n,3] metres
             ) -> np.ndarray:  # [n,3] x px, y px (pixel centres at +0.5), depth metres

@@ -36,7 +36,7 @@ def rgb_to_lab(rgb: np.ndarray,  # [..., 3] sRGB in 0..1
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
-# %% ../../nbs/people/20_colours.ipynb #45495a59
+# %% ../../nbs/people/20_colours.ipynb #6fc792a4
 def lab_to_rgb(lab: np.ndarray,  # [..., 3]
                ) -> np.ndarray:  # [..., 3] sRGB clipped to 0..1
     "Inverse of `rgb_to_lab`; colours outside sRGB are clipped."
@@ -64,7 +64,7 @@ def contrast(a: tuple, b: tuple,  # sRGB in 0..1
     "How far apart two colours look."
     return float(np.linalg.norm(rgb_to_lab(a) - rgb_to_lab(b)))
 
-# %% ../../nbs/people/20_colours.ipynb #33075cb9
+# %% ../../nbs/people/20_colours.ipynb #15cae46d
 def near_anchor(rng: np.random.Generator,
                 name: str,  # key of `ANCHORS`
                 spread: tuple,  # standard deviations of L, a and b

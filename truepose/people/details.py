@@ -42,7 +42,7 @@ def hemmed(patch: Patch, depth: float = 0.004) -> Patch:  # depth in metres
                  np.concatenate([patch.faces, strip]),
                  np.concatenate([patch.edge, patch.edge[used]]))
 
-# %% ../../nbs/people/36_details.ipynb #2609d1b6
+# %% ../../nbs/people/36_details.ipynb #461aade4
 def strip_faces(edges, row: int, rows: int) -> np.ndarray:  # [f,3]
     "Faces between `rows` copies of a line of `row` vertices that is given by its edges."
     b, a = edges.T
@@ -69,7 +69,8 @@ def level_out(points) -> np.ndarray:  # [n,3] unit length
 
 # %% ../../nbs/people/36_details.ipynb #34d914aa
 COLLARS = {  # rows of (up, outwards) in metres
-    "shirt": ((0, 0), (0.02, -0.003), (0.03, 0.003), (0.024, 0.011), (0.004, 0.018), (-0.014, 0.022)),
+    "shirt": ((0, 0), (0.02, -0.003), (0.03, 0.003), (0.024, 0.011), (0.004, 0.018),
+              (-0.014, 0.022)),
     "hood": ((0, 0), (0.03, 0), (0.045, 0.03), (0.03, 0.06), (-0.03, 0.075), (-0.1, 0.06),
              (-0.125, 0.03))}
 
@@ -96,7 +97,7 @@ def collar_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     shifts = [share*(out*outwards + [0, 0, up]) for up, outwards in COLLARS[piece.collar]]
     return swept(patch, used, edges, shifts, 0.3)
 
-# %% ../../nbs/people/36_details.ipynb #4dae9669
+# %% ../../nbs/people/36_details.ipynb #d5af4540
 def laid_on(patch: Patch, inside, height: float) -> Patch:
     "The cloth where `inside` is positive once more, a little higher."
     matrix, faces = cut(patch.faces, inside)
@@ -175,7 +176,7 @@ def discs(normals) -> np.ndarray:  # [n, rows, columns, 3]
         shapes.append(radius*ring + (height + 0.003)*normal)
     return np.array(shapes)
 
-# %% ../../nbs/people/36_details.ipynb #fffef8a1
+# %% ../../nbs/people/36_details.ipynb #fbcc46d1
 def button_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     "Discs on the cloth, each with the weights of the vertex below it."
     front = np.flatnonzero(patch.template[:, 1] < wardrobe.chest[1] - 0.02)

@@ -21,7 +21,7 @@ from .tiles import (
     floral_tile, herringbone_tile, houndstooth_tile, leopard_tile, melange_tile, motif_tile,
     plaid_tile, plain_tile, rib_tile, stripes_tile, tiedye_tile, windowpane_tile, zigzag_tile)
 
-# %% ../../nbs/people/24_fabric.ipynb #35216744
+# %% ../../nbs/people/24_fabric.ipynb #47e20a39
 KINDS = {  # kind -> chance; denim is asked for by name
     "plain": .22, "hstripe": .08, "vstripe": .05, "dstripe": .03, "check": .05, "windowpane": .03,
     "plaid": .05, "argyle": .025, "zigzag": .03, "houndstooth": .025, "herringbone": .02,
@@ -110,7 +110,7 @@ def _palette(rng: np.random.Generator, kind: str) -> tuple:  # of colours
     names = PALETTES[kind][int(rng.integers(len(PALETTES[kind])))]
     return tuple(_named(rng, name) for name in names)
 
-# %% ../../nbs/people/24_fabric.ipynb #1b13e5e0
+# %% ../../nbs/people/24_fabric.ipynb #c897f359
 def _cloth(tile: np.ndarray, scale: float, period: float,  # metres
            colours: tuple, **more) -> dict:
     "Fields of a `Fabric`."
@@ -140,7 +140,7 @@ def _customary(rng, kind: str) -> dict:
         tile = leopard_tile(colours, rng, rng.uniform(.08, .1))
     return _cloth(tile, scale, scale / 4, colours)
 
-# %% ../../nbs/people/24_fabric.ipynb #2f74040a
+# %% ../../nbs/people/24_fabric.ipynb #cc5a76d8
 PRINTS = {"print": sample_print, "logo": sample_logo, "text": sample_text}
 KNITS = {"rib": ((.05, .07), rib_tile), "cable": ((.11, .17), cable_tile)}  # period in metres, tile
 
@@ -169,7 +169,7 @@ def _two_colours(rng, kind: str) -> dict:
     tile = pattern.draw((first, second), rng)
     return _cloth(tile, scale, scale * pattern.repeat, (first, second))
 
-# %% ../../nbs/people/24_fabric.ipynb #ea0a7fa5
+# %% ../../nbs/people/24_fabric.ipynb #2a0eaf08
 MOTIFS = ("star", "heart", "circle", "triangle", "square", "flower")
 
 
@@ -251,7 +251,7 @@ def _denim_shade(colour: tuple) -> str:
     if lightness < _DARK_DENIM: return "dark blue"
     return "light blue" if lightness > _LIGHT_DENIM else "blue"
 
-# %% ../../nbs/people/24_fabric.ipynb #198c1ad4
+# %% ../../nbs/people/24_fabric.ipynb #7f11823d
 def _shown_on(fabric: Fabric) -> str:  # "" where the pattern is an adjective
     "What is on the cloth, to be said behind the noun."
     names, chest = fabric.names, fabric.print
@@ -278,7 +278,7 @@ def describe(fabric: Fabric, noun: str = "",  # e.g. 't-shirt'
     else: words = [_join(fabric.names), _PATTERN[fabric.kind], noun]
     return " ".join(filter(None, words))
 
-# %% ../../nbs/people/24_fabric.ipynb #a737900e
+# %% ../../nbs/people/24_fabric.ipynb #f8237539
 def fabric_hash(fabric: Fabric) -> str:  # 16 hex digits
     "Identifies what the cloth looks like; used to show that the splits share no fabric."
     colours = [[round(v, 6) for v in c] for c in fabric.colours]

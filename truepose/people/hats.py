@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BRIMS', 'hat_field', 'shape_hat', 'brim_shifts', 'brim_patch', 'under_hat']
 
-# %% ../../nbs/people/37_hats.ipynb #55af3c2f
+# %% ../../nbs/people/37_hats.ipynb #2cdd715d
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -17,9 +17,9 @@ from .garments import FIELDS, SHAPERS
 from .hair import skull
 from .details import level_out, open_edges, swept
 
-# %% ../../nbs/people/37_hats.ipynb #19af41c4
-def hat_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:  # [n] metres above the rim
-    "Positive under the hat."
+# %% ../../nbs/people/37_hats.ipynb #cb0890e1
+def hat_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:  # [n] metres
+    "Height above the rim: positive under the hat."
     x, y, z = points.position.T
     front, ear = wardrobe.brow_y, wardrobe.ear[1]
     ahead = [front, ear - 0.03, ear - 0.01, ear + 0.04, wardrobe.nape_y]
@@ -46,7 +46,7 @@ def shape_hat(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) ->
 FIELDS["hat"] = hat_field
 SHAPERS["hat"] = shape_hat
 
-# %% ../../nbs/people/37_hats.ipynb #a1136043
+# %% ../../nbs/people/37_hats.ipynb #13fea5a4
 BRIMS = {"visor": 0.065, "round": 0.07}  # usual width in metres
 
 def brim_shifts(out,  # [n,3] outwards along the rim
@@ -73,7 +73,7 @@ def brim_patch(patch: Patch, piece: Piece) -> Patch:
     used, edges = renumbered(border)
     return swept(patch, used, edges, brim_shifts(out[used], piece), 1.0)
 
-# %% ../../nbs/people/37_hats.ipynb #649758a8
+# %% ../../nbs/people/37_hats.ipynb #9af877b3
 def under_hat(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hair: Patch) -> Patch:
     "Hair that fits into a hat."
     base = skull(wardrobe, rest)

@@ -30,7 +30,7 @@ def rotation(axis,  # [3]
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + np.sin(angle)*skew + (1 - np.cos(angle))*skew@skew
 
-# %% ../../nbs/people/12_posing.ipynb #3041e1c6
+# %% ../../nbs/people/12_posing.ipynb #ad703b3f
 def frame(forward,  # [3] first axis
           hint,  # [3] roughly the second axis
           ) -> np.ndarray:  # [3,3] columns: forward, hint made square to it, their cross product
@@ -42,7 +42,8 @@ def frame(forward,  # [3] first axis
 
 def turn_onto(a, b) -> np.ndarray:  # [3,3]
     "The smallest rotation that brings direction `a` to direction `b`."
-    a, b = a/np.linalg.norm(a), b/np.linalg.norm(b)
+    a = a/np.linalg.norm(a)
+    b = b/np.linalg.norm(b)
     axis = cross(a, b)
     if np.linalg.norm(axis) < 1e-6: return np.eye(3)
     return rotation(axis, np.arctan2(np.linalg.norm(axis), a@b))
@@ -87,7 +88,7 @@ class Pose:
     foot_turns: dict = field(default_factory=dict)  # side -> [3,3] rotation in the world
     arm_depth: float = 0.0  # of the arms in the trunk, metres; `sample_pose` measures it
 
-# %% ../../nbs/people/12_posing.ipynb #5d76574a
+# %% ../../nbs/people/12_posing.ipynb #9423a3df
 def limb_turns(joints,  # three rest joints [3,3]: shoulder, elbow, wrist or hip, knee, ankle
                start, target, pole,  # [3] each, in the world
                hinge=None,  # [3] rest direction of the pole; None: the plane of the rest limb
@@ -97,7 +98,8 @@ def limb_turns(joints,  # three rest joints [3,3]: shoulder, elbow, wrist or hip
     middle, end = two_bone_ik(start, target, np.linalg.norm(upper), np.linalg.norm(lower), pole)
     new_upper, new_lower = middle - start, end - middle
     if hinge is None:  # arm: the plane of the bent elbow
-        old, new = cross(upper, lower), cross(new_upper, new_lower)
+        old = cross(upper, lower)
+        new = cross(new_upper, new_lower)
         if np.linalg.norm(new) < 1e-5: new = cross(new_upper, -pole)
     else:
         old, new = hinge, pole
@@ -133,14 +135,15 @@ def wrist_turn(pose: Pose, side: str,
     "A hand that points in the direction of its goal, by the smallest turn from the forearm."
     return turn_onto(forearm@along, pose.root@pose.hands[side].direction)@forearm
 
-# %% ../../nbs/people/12_posing.ipynb #9d7faafe
+# %% ../../nbs/people/12_posing.ipynb #8d7f6ff8
 def bone_transforms(body: Body,
                     heads,  # [bones,3] at rest
                     pose: Pose) -> np.ndarray:  # [bones,3,4] float32, rest to posed
     "Forward kinematics with inverse kinematics for arms and legs."
     heads = heads.astype(float)
     offsets = heads - heads[body.parents]
-    turns, places = np.empty((len(heads), 3, 3)), np.empty((len(heads), 3))
+    turns = np.empty((len(heads), 3, 3))
+    places = np.empty((len(heads), 3))
     lower = {}  # forearms and lower legs, known together with the upper bone
     for i, (name, parent) in enumerate(zip(body.bones, body.parents)):
         if parent < 0:
@@ -167,7 +170,7 @@ def bone_transforms(body: Body,
     shift = places - np.einsum("nij,nj->ni", turns, heads)
     return np.concatenate([turns, shift[:, :, None]], 2).astype(np.float32)
 
-# %% ../../nbs/people/12_posing.ipynb #540803f2
+# %% ../../nbs/people/12_posing.ipynb #8cfc4e4b
 def skin(weights,  # [V, bones] sparse
          transforms,  # [bones,3,4]
          vertices,  # [V,3] at rest

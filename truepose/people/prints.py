@@ -6,7 +6,7 @@
 __all__ = ['CANVAS', 'LETTERS', 'BADGES', 'WORDS', 'FACES', 'ChestPrint', 'empty_canvas', 'sample_inks', 'with_article',
            'sample_print', 'sample_logo', 'sample_text']
 
-# %% ../../nbs/people/23_prints.ipynb #ab468650
+# %% ../../nbs/people/23_prints.ipynb #9ddf7d58
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .colours import sample_colour
 from .tiles import SHAPES, TWO_TONED, as_bytes, draw_shape, opaque
 
-# %% ../../nbs/people/23_prints.ipynb #515d5bc9
+# %% ../../nbs/people/23_prints.ipynb #0d31f365
 CANVAS = 384  # pixels of a side while it is drawn
 
 
@@ -40,7 +40,7 @@ def _chest_print(canvas: Image.Image, size: float, colours: tuple, subject: str)
     image = np.asarray(canvas.resize((CANVAS // 2, CANVAS // 2), Image.BOX))
     return ChestPrint(image, size, colours, subject)
 
-# %% ../../nbs/people/23_prints.ipynb #3fba674c
+# %% ../../nbs/people/23_prints.ipynb #d9cef21e
 def sample_inks(rng: np.random.Generator, ground: tuple) -> tuple:  # two colours
     "Two colours that stand out from the cloth."
     first = sample_colour(rng, (ground,), 60, .3)
@@ -51,7 +51,7 @@ def with_article(words: str) -> str:
     "With `a` or `an`."
     return ("an " if words[0] in "aeiou" else "a ") + words
 
-# %% ../../nbs/people/23_prints.ipynb #f9b24ea2
+# %% ../../nbs/people/23_prints.ipynb #acd1d9c0
 @lru_cache
 def _font(size: int, face: str = "DejaVuSans-Bold") -> ImageFont.FreeTypeFont:
     "One of matplotlib's fonts."
@@ -65,7 +65,7 @@ def _write(canvas: Image.Image, text: str, middle: float, font: ImageFont.FreeTy
     at = (CANVAS / 2, middle)
     ImageDraw.Draw(canvas).text(at, text, fill=opaque(ink), font=font, anchor="mm")
 
-# %% ../../nbs/people/23_prints.ipynb #d6dcac56
+# %% ../../nbs/people/23_prints.ipynb #4ec92db2
 LETTERS = list("ABCDEFGHJKLMNPRSTUVXYZ")
 
 
@@ -100,7 +100,7 @@ def sample_print(rng: np.random.Generator, ground: tuple,  # colour of the cloth
         subject, colours = _print_sign(rng, canvas, what, first), (first,)
     return _chest_print(canvas, float(rng.uniform(.19, .27)), colours, subject)
 
-# %% ../../nbs/people/23_prints.ipynb #00b4aea9
+# %% ../../nbs/people/23_prints.ipynb #59eb5db3
 _N, _R, _TURNS = CANVAS, CANVAS / 2 - 6, np.linspace(0, 2 * np.pi, 90)
 BADGES = {  # corners on the canvas
     "round": [(_N / 2 + _R * np.cos(a), _N / 2 + _R * np.sin(a)) for a in _TURNS],
@@ -124,7 +124,7 @@ def sample_logo(rng: np.random.Generator, ground: tuple) -> ChestPrint:
     subject = f"{badge} logo with {with_article(shape)}"
     return _chest_print(canvas, float(rng.uniform(.13, .24)), (first, second), subject)
 
-# %% ../../nbs/people/23_prints.ipynb #fa74547c
+# %% ../../nbs/people/23_prints.ipynb #060aa783
 WORDS = ("WAVE", "NORTH", "OCEAN", "SUMMER", "URBAN", "STUDIO", "RIVER", "MOON", "SPORT", "CLUB",
          "ATLAS", "NOVA", "PEAK", "WILD", "DREAM", "SOLAR", "HOTEL", "RADIO", "TIGER", "LEMON",
          "PIXEL", "ORBIT", "CANYON", "TEAM", "LUCKY", "VELVET", "ECHO", "BLOOM")

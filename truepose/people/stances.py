@@ -10,13 +10,13 @@ __all__ = ['HAND_SETS', 'WILD_POSES', 'POSES', 'ACTIONS', 'RAISED', 'LEGS', 'STA
            'sample_foot', 'sample_legs', 'sample_trunk', 'sample_head', 'sample_fingers', 'arm_points', 'arm_depth',
            'lift_shoulder', 'try_pose', 'sample_pose']
 
-# %% ../../nbs/people/13_stances.ipynb #91911d2e
+# %% ../../nbs/people/13_stances.ipynb #29dbacf2
 import numpy as np
 
 from .body import SIDES, Body, RestBody
 from .posing import FootGoal, HandGoal, Pose, bone_transforms, rotation
 
-# %% ../../nbs/people/13_stances.ipynb #9887251f
+# %% ../../nbs/people/13_stances.ipynb #bf31d314
 HAND_SETS = {
     "stand": [("rest", "rest")],
     "hips": [("hip", "hip")],
@@ -40,14 +40,14 @@ HAND_SETS = {
 WILD_POSES = ["squat", "lunge", "reach", "wave", "run", "dance"]  # for pictures outside a studio
 POSES = [name for name in HAND_SETS if name not in WILD_POSES]
 
-# %% ../../nbs/people/13_stances.ipynb #91856cd9
+# %% ../../nbs/people/13_stances.ipynb #5b6be793
 def profile_at(torso,  # [levels,4] see `RestBody`
                height,  # metres, a number or an array
                ) -> tuple:  # (middle y, half width, half depth)
     "The trunk's ellipse at a height."
     return tuple(np.interp(height, torso[:, 0], torso[:, k]) for k in (1, 2, 3))
 
-# %% ../../nbs/people/13_stances.ipynb #b450849a
+# %% ../../nbs/people/13_stances.ipynb #295ea66e
 class Arm:
     "One arm and the trunk at rest: what the place of a hand is told by."
     def __init__(self, body: Body, rest: RestBody, rng,
@@ -59,11 +59,13 @@ class Arm:
         self.left = side == "left"
         self.sign = 1 if self.left else -1
         end = "." + SIDES[side]
-        elbow, wrist = head("lowerarm01" + end), head("wrist" + end)
+        elbow = head("lowerarm01" + end)
+        wrist = head("wrist" + end)
         self.shoulder = head("upperarm01" + end)
         self.length = np.linalg.norm(elbow - self.shoulder) + np.linalg.norm(wrist - elbow)
-        self.hip, self.waist = head("upperleg01.L")[2], head("spine02")[2]  # heights
-        self.neck = head("head")  # where the skull sits on the neck, about as high as the chin
+        self.hip = head("upperleg01.L")[2]  # heights
+        self.waist = head("spine02")[2]
+        self.skull = head("head")  # where the head turns, about as high as the nose
 
     def vector(self, out: float, y: float, z: float) -> np.ndarray:  # [3]
         "A place or direction of this side."
@@ -82,7 +84,7 @@ class Arm:
         middle, _, depth = profile_at(self.torso, height)
         return middle - depth - gap - self.thickness
 
-# %% ../../nbs/people/13_stances.ipynb #c71df4e1
+# %% ../../nbs/people/13_stances.ipynb #bf75b650
 def hanging(arm: Arm, out: float, forward: float,
             share: float,  # of the arm's length below the shoulder
             ) -> np.ndarray:  # [3]
@@ -114,7 +116,7 @@ def hand_held_out(arm: Arm) -> HandGoal:
     offset = arm.vector(0.3 + arm.noise(0.05), -0.08, -arm.length*0.8)
     return HandGoal(arm.shoulder + offset, arm.vector(0.2, 1, -0.2), arm.vector(0.5, -0.3, -1))
 
-# %% ../../nbs/people/13_stances.ipynb #0b9c4909
+# %% ../../nbs/people/13_stances.ipynb #fe220fca
 def hand_on_hip(arm: Arm) -> HandGoal:
     "On the side of the trunk, fingers forward."
     height = arm.hip + arm.rng.uniform(0.1, 0.16)
@@ -143,15 +145,15 @@ def hand_crossed(arm: Arm) -> HandGoal:
     place = arm.vector(-0.05, y, height + (0.02 if arm.left else 0))
     return HandGoal(place, arm.vector(1, 0.1, -0.8), arm.vector(-1, 0.3, 0.1))
 
-# %% ../../nbs/people/13_stances.ipynb #04647334
+# %% ../../nbs/people/13_stances.ipynb #6c9833f2
 def hand_at_chin(arm: Arm) -> HandGoal:
     "Under the chin, fingers up."
-    place = arm.vector(0.07, arm.neck[1] - 0.16, arm.neck[2] - 0.15)
+    place = arm.vector(0.07, arm.skull[1] - 0.16, arm.skull[2] - 0.15)
     return HandGoal(place, arm.vector(0.45, -0.1, -1), arm.vector(-0.25, 0.25, 1))
 
 def hand_at_head(arm: Arm) -> HandGoal:
     "At the side of the head, in the hair."
-    place = arm.vector(0.17, arm.neck[1] - 0.02, arm.neck[2] + 0.07)
+    place = arm.vector(0.17, arm.skull[1] - 0.02, arm.skull[2] + 0.07)
     return HandGoal(place, arm.vector(1, 0.1, -0.2), arm.vector(-0.6, 0.1, 1))
 
 def hand_waves(arm: Arm) -> HandGoal:
@@ -166,7 +168,7 @@ def hand_raised(arm: Arm) -> HandGoal:
     offset = arm.vector(out, y, arm.length*arm.rng.uniform(0.75, 0.93))
     return HandGoal(arm.shoulder + offset, arm.vector(1, 0.3, -0.2))
 
-# %% ../../nbs/people/13_stances.ipynb #127143aa
+# %% ../../nbs/people/13_stances.ipynb #f067b330
 def hand_reaches(arm: Arm) -> HandGoal:
     "Forward and up, for something on a shelf."
     x = arm.noise(0.1)
@@ -198,7 +200,7 @@ def hand_runs_back(arm: Arm) -> HandGoal:
     offset = arm.vector(0.15, 0.06, -0.38 + arm.noise(0.03))
     return HandGoal(arm.shoulder + offset, arm.vector(0.4, 1, 0.1), arm.vector(0, -1, -0.2))
 
-# %% ../../nbs/people/13_stances.ipynb #c5aea949
+# %% ../../nbs/people/13_stances.ipynb #29af3e2c
 ACTIONS = {
     "rest": hand_rests, "forward": hand_swings_forward, "back": hand_swings_back,
     "out": hand_held_out, "hip": hand_on_hip, "pocket": hand_in_pocket, "front": hand_folded,
@@ -216,7 +218,7 @@ def hand_target(body: Body, rest: RestBody, rng,
     goal = ACTIONS[action](Arm(body, rest, rng, side, thickness))
     return goal._replace(target=goal.target - rest.heads[0])
 
-# %% ../../nbs/people/13_stances.ipynb #58b98de6
+# %% ../../nbs/people/13_stances.ipynb #f40e16e2
 LEGS = {  # leading, trailing foot: out (hip widths), forward, up (leg), raised heel (radians)
     "even": ((1, 0, 0, 0), (1, 0, 0, 0)),
     "wide": ((1.6, 0, 0, 0), (1.6, 0, 0, 0)),
@@ -244,7 +246,7 @@ STANCES = {  # pose -> stances to choose from
     "dance": ["kick", "wide", "relaxed", "cross step", "tiptoe", "side lunge"]}
 USUAL_STANCES = ["even"]*4 + ["wide"]*3 + ["narrow"]*2 + ["step"]*3  # of all other poses
 
-# %% ../../nbs/people/13_stances.ipynb #34c1f7e0
+# %% ../../nbs/people/13_stances.ipynb #e4b837a4
 def sample_foot(rng,
                 row: tuple,  # out, forward, up, heel of `LEGS`
                 hip, ankle,  # [3] of the left leg at rest
@@ -265,14 +267,15 @@ def sample_legs(body: Body, heads, rng, pose: Pose) -> None:
     "Feet of one of the stances of this kind of pose; `stand` and the like choose among four."
     stance = str(rng.choice(STANCES.get(pose.name, USUAL_STANCES)))
     lead = str(rng.choice(list(SIDES)))
-    hip, ankle = body.head("upperleg01.L", heads), body.head("foot.L", heads)
+    hip = body.head("upperleg01.L", heads)
+    ankle = body.head("foot.L", heads)
     leading, trailing = LEGS[stance]
     for side, sign in (("left", 1), ("right", -1)):
         row = leading if side == lead else trailing
         pose.feet[side], pose.foot_turns[side] = sample_foot(
             rng, row, hip, ankle, sign, stance.endswith("squat"))
 
-# %% ../../nbs/people/13_stances.ipynb #b8a94222
+# %% ../../nbs/people/13_stances.ipynb #d5a4d3fa
 LEANS = {  # pose -> how far the trunk leans forward, radians
     "squat": (0.5, 0.75), "lunge": (0, 0.15), "run": (0.12, 0.3), "reach": (0, 0.2)}
 
@@ -300,18 +303,19 @@ def sample_head(rng, pose: Pose, lean: float) -> None:
     roll = rng.normal(0, 0.05)
     pose.turns["head"] = rotation(z, rng.normal(0, 0.16))@(rotation(x, nod)@rotation(y, roll))
 
-# %% ../../nbs/people/13_stances.ipynb #1ecd9955
+# %% ../../nbs/people/13_stances.ipynb #795b7956
 def sample_fingers(body: Body, heads, rng, pose: Pose) -> None:
     "A relaxed curl about the line of the knuckles; the first joints bend less."
     for side, sign in (("left", 1), ("right", -1)):
         end, curl = "." + SIDES[side], rng.uniform(0.15, 0.45)
         knuckles = body.head("finger2-1" + end, heads) - body.head("finger5-1" + end, heads)
-        first, others = rotation(knuckles, -sign*curl*0.7), rotation(knuckles, -sign*curl)
+        first = rotation(knuckles, -sign*curl*0.7)
+        others = rotation(knuckles, -sign*curl)
         for finger in range(2, 6):
             for joint in (1, 2, 3):
                 pose.turns[f"finger{finger}-{joint}{end}"] = first if joint == 1 else others
 
-# %% ../../nbs/people/13_stances.ipynb #17d48678
+# %% ../../nbs/people/13_stances.ipynb #abe8245c
 def arm_points(body: Body,
                places,  # [bones,3] where the bones start in the pose
                ) -> np.ndarray:  # [16,3]
@@ -339,7 +343,7 @@ def arm_depth(body: Body, rest: RestBody,
     level = np.hypot(points[:, 0]/(width + radius), (points[:, 1] - middle)/(depth + radius))
     return float(((1 - level)*np.minimum(width, depth)).max())
 
-# %% ../../nbs/people/13_stances.ipynb #0addcd18
+# %% ../../nbs/people/13_stances.ipynb #4bd185d8
 def lift_shoulder(pose: Pose, side: str, action: str) -> None:
     "The collar bone follows a raised hand."
     if action not in RAISED: return
@@ -360,7 +364,7 @@ def try_pose(body: Body, rest: RestBody, rng, kind: str, thickness: float) -> Po
     sample_fingers(body, rest.heads, rng, pose)
     return pose
 
-# %% ../../nbs/people/13_stances.ipynb #49fe754b
+# %% ../../nbs/people/13_stances.ipynb #4fce17df
 def sample_pose(body: Body, rest: RestBody, rng: np.random.Generator,
                 kind: str = None,  # one of `POSES` or `WILD_POSES`; one of `POSES` by default
                 thickness: float = 0.015,  # cloth between hand and skin, metres

@@ -41,7 +41,7 @@ def _over(image: np.ndarray, coverage: np.ndarray, colour: tuple) -> np.ndarray:
     "A colour laid over a picture where it covers it."
     return image * (1 - coverage[..., None]) + np.asarray(colour) * coverage[..., None]
 
-# %% ../../nbs/people/22_tiles.ipynb #258f1351
+# %% ../../nbs/people/22_tiles.ipynb #1ef6348c
 def _bands(t: np.ndarray,  # coordinate in periods
            start: float, stop: float,  # within the period
            periods: int = 1,  # of `t` in a tile, for the edge's softness
@@ -81,7 +81,7 @@ def zigzag_tile(colours: tuple, duty: float,
     t = y + height * np.abs((x % 1) * 2 - 1)
     return _over(plain_tile(colours[0]), _band_round(t, .5, duty), colours[1])
 
-# %% ../../nbs/people/22_tiles.ipynb #556bd876
+# %% ../../nbs/people/22_tiles.ipynb #f7b96423
 def check_tile(colours: tuple) -> np.ndarray:
     "Gingham: two crossing half-covering bands."
     x, y = _grid()
@@ -114,7 +114,7 @@ def argyle_tile(colours: tuple, line: float) -> np.ndarray:
         image = _over(image, _band_round(t + .5, .5, line) * .85, colours[2])
     return image
 
-# %% ../../nbs/people/22_tiles.ipynb #1ede0687
+# %% ../../nbs/people/22_tiles.ipynb #252239ae
 def houndstooth_tile(colours: tuple) -> np.ndarray:
     "Threads of two colours, four and four, in a 2/2 twill."
     thread = np.arange(TILE) * 8 // TILE
@@ -131,7 +131,7 @@ def herringbone_tile(colours: tuple, duty: float) -> np.ndarray:
     t = np.where(left, 4 * y + 2 * x, 4 * y - 2 * x + .5)
     return _over(plain_tile(colours[0]), _band_round(t, .5, duty, 4), colours[1])
 
-# %% ../../nbs/people/22_tiles.ipynb #263b0447
+# %% ../../nbs/people/22_tiles.ipynb #d5c52897
 def rib_tile(colours: tuple, depth: float) -> np.ndarray:
     "A ribbed knit: rounded ridges with dark grooves."
     x, _ = _grid()
@@ -152,7 +152,7 @@ def cable_tile(colours: tuple, depth: float) -> np.ndarray:
     light = np.where((to_strand > .15) & (np.abs(x - .5) < .38), 1 - depth, light)
     return plain_tile(colours[0]) * light[..., None]
 
-# %% ../../nbs/people/22_tiles.ipynb #e7563138
+# %% ../../nbs/people/22_tiles.ipynb #d51185cd
 def dots_tile(colours: tuple, radius: float) -> np.ndarray:
     "Two dots per tile, staggered."
     x, y = _grid()
@@ -162,7 +162,7 @@ def dots_tile(colours: tuple, radius: float) -> np.ndarray:
         image = _over(image, _smooth(radius - distance), colours[1])
     return image
 
-# %% ../../nbs/people/22_tiles.ipynb #068ef93f
+# %% ../../nbs/people/22_tiles.ipynb #2daf5bfc
 def _noise(rng: np.random.Generator, waves: float, width: float,  # per tile
            stretch: float = 1) -> np.ndarray:  # [256,256] periodic, standard deviation 1
     "Noise around one wavelength; `stretch` < 1 draws it out sideways."
@@ -172,7 +172,7 @@ def _noise(rng: np.random.Generator, waves: float, width: float,  # per tile
     noise = np.fft.ifft2(spectrum * np.exp(-((k - waves) / width) ** 2)).real
     return noise / noise.std()
 
-# %% ../../nbs/people/22_tiles.ipynb #c2956d12
+# %% ../../nbs/people/22_tiles.ipynb #2e5fdfa8
 def melange_tile(colours: tuple, rng: np.random.Generator,
                  grain: float = .055,  # standard deviation of the lightness
                  ) -> np.ndarray:
@@ -203,7 +203,7 @@ def tiedye_tile(colours: tuple, rng: np.random.Generator, rings: float) -> np.nd
     image = _over(plain_tile(colours[0]), np.clip(.5 + .9 * np.cos(wave), 0, 1), colours[1])
     return _over(image, np.clip(1.6 * np.cos(wave / 2 + 1) - .7, 0, 1), colours[2])
 
-# %% ../../nbs/people/22_tiles.ipynb #cd457a97
+# %% ../../nbs/people/22_tiles.ipynb #1fc290d9
 def as_bytes(colour: tuple,  # sRGB in 0..1
              ) -> tuple:  # three integers
     "A colour for Pillow."
@@ -239,11 +239,12 @@ def _draw_flower(draw: ImageDraw.ImageDraw, flower: Flower, heart: tuple, leaf: 
     petal = radius * (.62 if petals < 6 else .5)
     for k in range(petals):
         angle = turn + 2 * np.pi * k / petals
-        px, py = x + .62 * radius * np.cos(angle), y + .62 * radius * np.sin(angle)
+        px = x + .62 * radius * np.cos(angle)
+        py = y + .62 * radius * np.sin(angle)
         _disc(draw, px, py, petal, colour)
     _disc(draw, x, y, radius * .36, heart)
 
-# %% ../../nbs/people/22_tiles.ipynb #2e53ae52
+# %% ../../nbs/people/22_tiles.ipynb #8f8fc62d
 def floral_tile(colours: tuple,  # ground, flowers, more flowers
                 rng: np.random.Generator, radius: float = .11) -> np.ndarray:
     "Flowers of two colours with leaves, six to a tile."
@@ -256,7 +257,8 @@ def floral_tile(colours: tuple,  # ground, flowers, more flowers
         row, column = divmod(n, 2)
         x = (column + .5 * (row % 2) + .3 + rng.uniform(-.1, .1)) / 2 % 1 * size
         y = (row + .5 + rng.uniform(-.12, .12)) / 3 * size
-        r, petals = radius * size * rng.uniform(.8, 1.15), int(rng.integers(5, 7))
+        r = radius * size * rng.uniform(.8, 1.15)
+        petals = int(rng.integers(5, 7))
         flower = Flower(x, y, r, petals, rng.uniform(0, 6), as_bytes(colours[1 + (n % 3 == 2)]))
         for oy in (0, size, 2 * size):
             for ox in (0, size, 2 * size):
@@ -264,7 +266,7 @@ def floral_tile(colours: tuple,  # ground, flowers, more flowers
     middle = sheet.crop((size, size, 2 * size, 2 * size)).resize((TILE, TILE), Image.BOX)
     return np.asarray(middle) / 255
 
-# %% ../../nbs/people/22_tiles.ipynb #6ecb2a9c
+# %% ../../nbs/people/22_tiles.ipynb #532fb5dc
 def _ring(n: int,  # side of the canvas
           radii: tuple,  # used in turn
           corners: int) -> list:  # of (x, y)
@@ -292,7 +294,7 @@ def _heart(draw, n, first, second):
     y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
     draw.polygon([(c + a * r / 16, c + b * r / 16) for a, b in zip(x, y)], fill=first)
 
-# %% ../../nbs/people/22_tiles.ipynb #dbc0e2c7
+# %% ../../nbs/people/22_tiles.ipynb #065a0a55
 def _circle(draw, n, first, second):
     c, r = n / 2, .44 * n
     _disc(draw, c, c, r, first)
@@ -317,7 +319,8 @@ def _smiley(draw, n, first, second):
 def _blossom(draw, n, first, second):
     c, r = n / 2, .44 * n
     for k in range(6):
-        x, y = c + .55 * r * np.cos(k * np.pi / 3), c + .55 * r * np.sin(k * np.pi / 3)
+        x = c + .55 * r * np.cos(k * np.pi / 3)
+        y = c + .55 * r * np.sin(k * np.pi / 3)
         _disc(draw, x, y, .42 * r, first)
     _disc(draw, c, c, .36 * r, second)
 
@@ -326,7 +329,7 @@ def _stripe(draw, n, first, second):
     for k, colour in enumerate((first, second, first)):
         draw.rectangle([.04 * n, (.22 + .2 * k) * n, .96 * n, (.36 + .2 * k) * n], fill=colour)
 
-# %% ../../nbs/people/22_tiles.ipynb #3d9e2c34
+# %% ../../nbs/people/22_tiles.ipynb #25dc3994
 _SHAPES = {"star": _star, "heart": _heart, "circle": _circle, "triangle": _triangle,
            "square": _square, "smiley": _smiley, "flower": _blossom, "stripe": _stripe}
 SHAPES = tuple(_SHAPES)
@@ -353,12 +356,13 @@ def motif_tile(colours: tuple, shape: str, rng: np.random.Generator,
     sheet = Image.new("RGB", (side, side), as_bytes(colours[0]))
     for x, y in ((.25, .25), (.75, .25), (0, .75), (.5, .75)):
         turned = stamp.rotate(float(rng.uniform(-25, 25)), Image.BICUBIC)
+        top = int(y * side - n / 2)
         for ox in (-1, 0, 1):
-            corner = int((x + ox) * 2 * TILE - n / 2), int(y * 2 * TILE - n / 2)
-            sheet.paste(turned, corner, turned)
+            left = int((x + ox) * side - n / 2)
+            sheet.paste(turned, (left, top), turned)
     return np.asarray(sheet.resize((TILE, TILE), Image.BOX)) / 255
 
-# %% ../../nbs/people/22_tiles.ipynb #af3a0861
+# %% ../../nbs/people/22_tiles.ipynb #525f6275
 class Spot(NamedTuple):
     "One spot of a leopard; lengths in pixels of the sheet."
     x: float
@@ -378,7 +382,7 @@ def _draw_spot(draw: ImageDraw.ImageDraw, spot: Spot, rim: tuple, heart: tuple):
     for turn in start + np.arange(gaps) * 360 / gaps:
         draw.arc(box, turn, turn + 260 / gaps, fill=rim, width=int(.5 * min(a, b)))
 
-# %% ../../nbs/people/22_tiles.ipynb #3a112f5f
+# %% ../../nbs/people/22_tiles.ipynb #2d23352c
 def leopard_tile(colours: tuple,  # ground, rim, heart of the spots
                  rng: np.random.Generator, radius: float = .1) -> np.ndarray:
     "Spots with a broken dark rim on a jittered grid."
@@ -389,7 +393,8 @@ def leopard_tile(colours: tuple,  # ground, rim, heart of the spots
         row, column = divmod(k, 4)
         x = (column + .5 * (row % 2) + rng.uniform(.3, .7)) / 4 * n
         y = (row + rng.uniform(.35, .65)) / 4 * n
-        a, b = radius * n * rng.uniform(.7, 1.1), radius * n * rng.uniform(.6, 1)
+        a = radius * n * rng.uniform(.7, 1.1)
+        b = radius * n * rng.uniform(.6, 1)
         start = rng.uniform(0, 360)
         spot = Spot(x, y, a, b, start, int(rng.integers(2, 4)))
         for ox in (-n, 0, n):

@@ -15,7 +15,7 @@ from ..data.parsing import GROUPS
 from ..method.hpfa import mean_places, token_centres
 from ..method.caa import SourceStates
 
-# %% ../../nbs/train/30_goals.ipynb #4b4844f6
+# %% ../../nbs/train/30_goals.ipynb #1e6f11bd
 def _alike(places: np.ndarray,  # [k, 4] `body_places`
           ) -> np.ndarray:  # [k, 5]
     "Coordinates in which front and back are near, and left and right nearer than they are."
@@ -82,7 +82,7 @@ def _shifted(x, step, axis):
     moved[tuple(to)] = x[tuple(of)]
     return moved
 
-# %% ../../nbs/train/30_goals.ipynb #d5ff2964
+# %% ../../nbs/train/30_goals.ipynb #badb9c27
 def _in_tokens(offset, size):  # [..., 2] of a picture that spans [-1, 1]
     return offset * offset.new_tensor([size[1] / 2, size[0] / 2])
 
