@@ -17,9 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NBS, WORK, SITE = ROOT/"nbs", ROOT/"_sphinx", ROOT/"_site"
 PAGES = WORK/"pages"
-SECTIONS = [("Ground", r"0\d_"), ("People and data", r"1\d_"), ("The model", r"2\d_"), ("Training", r"3\d_"),
-            ("Measures", r"4\d_"), ("Runs, figures, command line", r"[5-9]\d_"), ("Experiments", r"experiments/"),
-            ("Figures", r"figures/"), ("Tutorials", r"tutorials/")]
+SECTIONS = [("Tutorials", r"tutorials/"), ("The method", r"method/"), ("Ours: lookup and finishers", r"finish/"),
+            ("The doors", r"[89]\d_"), ("Data that people bring", r"data/"), ("Rendered people", r"people/"),
+            ("Training", r"train/"), ("Photographs", r"photo/"), ("Measures", r"evaluate/"),
+            ("Experiments", r"experiments/"), ("Figures", r"figures/"), ("Ground", r"0\d_")]
 
 
 def source(cell): return "".join(cell["source"])
@@ -33,8 +34,8 @@ def notebooks():
 
 
 def page_name(name):
-    "`10_pose.ipynb` becomes page `pose`, as in nbdev's links; notebooks in folders keep their names."
-    return re.sub(r"^\d\d_", "", name.removesuffix(".ipynb"))
+    "`data/10_pose.ipynb` becomes page `data/pose`, as its module is named; experiments and figures keep their numbers."
+    return re.sub(r"(^|/)\d\d_", r"\1", name.removesuffix(".ipynb"))
 
 
 def symbols():
@@ -89,7 +90,8 @@ class Bridge:
     "Turns notebooks into pages that link to each other."
     def __init__(self):
         self.labels, self.pages, self.anchored = symbols(), {name: page_name(name) for name in notebooks()}, set()
-        self.modules = {f"truepose.{page}": page for name, page in self.pages.items() if re.match(r"\d\d_", name)}
+        self.modules = {f"truepose.{page.replace('/', '.')}": page for name, page in self.pages.items()
+                        if re.search(r"(^|/)\d\d_[^/]*$", name)}
 
     def prose(self, text, name):
         "Markdown with links to names, notebooks and pictures that hold on the site."
@@ -185,14 +187,20 @@ def contents(pages):
     return "\n\n".join([*trees, "```{toctree}\n:hidden:\n:caption: Reference\n\nsymbols\n```"])
 
 
+def module_of(label, bridge):
+    "`truepose.data.pose.pose_map` is of the module `data.pose`: the longest name of a module that it begins with."
+    found = [name for name in bridge.modules if label.startswith(f"{name}.")]
+    return max(found, key=len).removeprefix("truepose.")
+
+
 def symbol_page(bridge):
     "Every exported name, by module."
     lines = ["# All names", "", "> What the package exports, by module; each name leads to its code."]
     by_module = {}
     for label in sorted(bridge.anchored):
-        if not any(part.startswith("_") for part in label.split(".")): by_module.setdefault(label.split(".")[1], []).append(label)
+        if not any(part.startswith("_") for part in label.split(".")): by_module.setdefault(module_of(label, bridge), []).append(label)
     for module, labels in by_module.items():
-        links = (f"[`{label.split('.', 2)[2]}`](#{anchor(label, bridge.anchored)})" for label in labels)
+        links = (f"[`{label.removeprefix(f'truepose.{module}.')}`](#{anchor(label, bridge.anchored)})" for label in labels)
         lines += ["", f"## `truepose.{module}`", "", " · ".join(links)]
     return [markdown("\n".join(lines))]
 
@@ -220,7 +228,7 @@ def main():
     bridge = Bridge()
     modules = {}
     for name, path in notebooks().items():
-        found = re.search(r"#\|\s*default_exp\s+(\w+)", path.read_text(encoding="utf-8"))
+        found = re.search(r"#\|\s*default_exp\s+([\w.]+)", path.read_text(encoding="utf-8"))
         modules[name] = found[1] if found else None
         bridge.anchors(name, modules[name])
     for name, page in bridge.pages.items():

@@ -21,7 +21,7 @@ from notebooks import NBS, ROOT, all_notebooks, cells, code, default_exp, name, 
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT/"settings.ini", encoding="utf-8")
 SETTINGS = SETTINGS["DEFAULT"]
-MODULES = [p for p in all_notebooks() if p.parent == NBS and re.match(r"\d\d_", p.name)]
+MODULES = [p for p in all_notebooks() if re.match(r"\d\d_", p.name)]
 PAPERMILL = [p for p in all_notebooks() if p.parent.name in ("experiments", "figures")]
 EVERY = pytest.mark.parametrize("path", all_notebooks(), ids=name)
 
@@ -62,8 +62,8 @@ def test_notebooks_and_package_agree(tmp_path):
 def test_exported_modules_have_a_notebook():
     "A module whose notebook is gone would stay in the package unnoticed."
     exported = {f"{default_exp(p).replace('.', '/')}.py" for p in all_notebooks() if default_exp(p)}
-    present = {str(p.relative_to(ROOT/"truepose")) for p in (ROOT/"truepose").rglob("*.py")}
-    assert present - {"__init__.py", "_modidx.py"} == exported
+    present = {p.relative_to(ROOT/"truepose").as_posix() for p in (ROOT/"truepose").rglob("*.py")}
+    assert {p for p in present if not p.endswith("__init__.py")} - {"_modidx.py"} == exported
 
 
 def test_one_notebook_per_module():
@@ -73,7 +73,16 @@ def test_one_notebook_per_module():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
-def test_module_is_named_by_its_notebook(path): assert default_exp(path) == path.stem[3:]
+def test_module_is_named_by_its_notebook(path):
+    "nbs/method/50_hpfa.ipynb is truepose.method.hpfa: same folder, same name."
+    folder = path.parent.relative_to(NBS).parts
+    assert default_exp(path) == ".".join((*folder, path.stem[3:]))
+
+
+def test_numbers_are_given_once():
+    "Within a folder; a number is a place in the reading order."
+    places = Counter((path.parent, path.name[:2]) for path in [*MODULES])
+    assert not [f"{folder.name}/{number}" for (folder, number), times in places.items() if times > 1]
 
 
 @pytest.mark.parametrize("path", PAPERMILL, ids=name)
@@ -89,18 +98,80 @@ def test_exactly_one_parameters_cell(path):
     assert names.index(source(found[0])) <= 2, "the parameters stand at the top"
 
 
+# What may import what: a module imports lower numbers of its own folder, and from the places before it in this list.
+ARROWS = ["core", "config", "show", "runs", "figures", "reproduce", "data", "people", "method", "finish", "pipeline", "looks", "photo", "train", "evaluate", "cli"]
+KNOWN_PEOPLE = {"people", "cli"}  # nothing else that is exported knows the rendered benchmark
+AHEAD = {"pipeline", "looks", "people"}  # what a check may look ahead to, to show what the trained network does
+
+
+def place(module):
+    "Where a module stands: (place of its folder, its number)."
+    folder = module.split(".")[0]
+    return ARROWS.index(folder), NUMBER.get(module, 0)
+
+
+NUMBER = {default_exp(p): int(p.name[:2]) for p in MODULES}
+
+
+def imported(text):
+    "Modules of this package that a cell imports, as `data.pose`."
+    found = set(re.findall(r"^\s*(?:from|import)\s+truepose\.([\w.]+)", text, re.M))
+    for line in re.findall(r"^\s*from\s+truepose\s+import\s+(.+)$", text, re.M): found |= set(re.findall(r"\w+", line)) & NUMBER.keys()
+    return found
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
-def test_modules_import_lower_numbers(path):
-    "A cell that is not exported may look ahead to `truepose.pipeline` alone: to show what the trained network does."
-    number = {default_exp(p): int(p.name[:2]) for p in MODULES}
+def test_modules_import_what_stands_before_them(path):
+    module = default_exp(path)
     for cell in code(path):
         text = source(cell)
-        imported = set(re.findall(r"^\s*(?:from|import)\s+truepose\.(\w+)", text, re.M))
-        for line in re.findall(r"^\s*from\s+truepose\s+import\s+(.+)$", text, re.M):
-            imported |= set(re.findall(r"\w+", line)) & number.keys()
-        if not re.search(r"^#\|\s*export", text, re.M): imported -= {"pipeline"}
-        higher = sorted(m for m in imported if number.get(m, 0) > int(path.name[:2]))
-        assert not higher, f"{name(path)} imports from higher numbers: {higher}"
+        exported = re.search(r"^#\|\s*export", text, re.M)
+        wrong = {m for m in imported(text) if place(m) >= place(module) and m != module}
+        if not exported: wrong -= {m for m in wrong if m.split(".")[0] in AHEAD}
+        assert not wrong, f"{name(path)} imports what comes later: {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_its_users_know_the_rendered_people(path):
+    if default_exp(path).split(".")[0] in KNOWN_PEOPLE: return
+    for cell in code(path):
+        if re.search(r"^#\|\s*export", source(cell), re.M): assert not any(m.startswith("people") for m in imported(source(cell)))
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parent.name == "method"], ids=name)
+def test_the_method_stands_alone(path):
+    "The paper's method imports nothing that is ours."
+    for cell in code(path):
+        if re.search(r"^#\|\s*export", source(cell), re.M): assert not any(m.startswith("finish") for m in imported(source(cell)))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_cells_read_aloud(path):
+    "An exported cell is one idea: at most 40 lines, unless the text before it says why not; no line is longer than 100 characters."
+    before = ""
+    for cell in cells(path):
+        text = source(cell)
+        if cell["cell_type"] == "markdown": before = text
+        elif re.search(r"^#\|\s*export", text, re.M):
+            lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#|")]
+            assert len(lines) <= 40 or "one cell" in before, f"{name(path)}: {len(lines)} lines from {lines[0]!r}"
+        if cell["cell_type"] == "code":
+            assert not [line for line in text.splitlines() if len(line) > 100], f"{name(path)}: a line of more than 100 characters in {text[:80]!r}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_check_follows_each_export(path):
+    "Before the next cell is exported, something is asserted of the last; imports and constants need none."
+    open_cell = None
+    for cell in code(path):
+        text = source(cell)
+        if not re.search(r"^#\|\s*export", text, re.M):
+            if re.search(r"\bassert|\btest_|\braises\(", text): open_cell = None
+            continue
+        defines = [n for n in ast.parse(text).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+        if not defines: continue
+        assert open_cell is None, f"{name(path)}: nothing is checked between {open_cell} and {defines[0].name}"
+        open_cell = defines[0].name
 
 
 @EVERY
@@ -158,7 +229,7 @@ def test_import_is_light():
 def test_package_does_without_nbdev():
     "nbdev and fastcore are for development: no exported module imports them."
     imports = re.compile(r"^\s*(?:from|import)\s+(?:nbdev|fastcore|execnb)\b", re.M)
-    users = [p.name for p in (ROOT/"truepose").glob("*.py") if imports.search(p.read_text(encoding="utf-8"))]
+    users = [p.name for p in (ROOT/"truepose").rglob("*.py") if imports.search(p.read_text(encoding="utf-8"))]
     assert not users
 
 
@@ -234,3 +305,12 @@ def test_generated_folders_are_ignored():
     if not (ROOT/".git").exists(): pytest.skip("not a git checkout")
     for folder in (".venv", "data", "runs", "checkpoints", "_proc", "_sphinx", "_site", "truepose.egg-info"):
         assert run("git", "check-ignore", f"{folder}/x").strip() == f"{folder}/x"
+
+
+def test_no_source_is_ignored():
+    "`data/` of the checkout is ignored; truepose/data and nbs/data are not."
+    if not (ROOT/".git").exists(): pytest.skip("not a git checkout")
+    files = [str(p.relative_to(ROOT)) for folder in ("truepose", "nbs") for p in (ROOT/folder).rglob("*.*")
+             if p.suffix in (".py", ".ipynb") and not {"__pycache__", ".ipynb_checkpoints"} & set(p.parts)]
+    done = subprocess.run(["git", "check-ignore", "--stdin"], input="\n".join(files), cwd=ROOT, capture_output=True, text=True)
+    assert not done.stdout

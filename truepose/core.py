@@ -210,12 +210,13 @@ def cpu_name() -> str:
 
 
 def device_info() -> dict:
-    "Processor, threads, and the GPU if torch is loaded and has one."
+    "Processor; if torch is loaded also threads, GPU and the processor's number format."
     info = {"cpu": cpu_name(), "cores": os.cpu_count()}
     torch = sys.modules.get("torch")
     if torch is not None:
         info["threads"] = torch.get_num_threads()
         info["gpu"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+        info["dtype"] = str(best_dtype()).removeprefix("torch.")
     return info
 
 # %% ../nbs/00_core.ipynb #356f23f9

@@ -51,7 +51,7 @@ def _parts(path: Path, member: tarfile.TarInfo) -> tuple:  # name, kind, ending
                          "NAME.KIND.json; such an archive is not unpacked")
     return found.groups()
 
-# %% ../../nbs/data/50_shards.ipynb #6699e981
+# %% ../../nbs/data/50_shards.ipynb #75b2f395
 @contextlib.contextmanager
 def _opened(path: str | Path, mode: str):
     "The archive; a missing or broken one is named."
@@ -84,7 +84,7 @@ def read_shard(path: str | Path):  # yields (name, {(kind, ending): bytes})
             name, files[tuple(key)] = at, tar.extractfile(member).read()
     if files: yield name, files
 
-# %% ../../nbs/data/50_shards.ipynb #d96cfeeb
+# %% ../../nbs/data/50_shards.ipynb #43bdb609
 def stamp_of(paths) -> str:  # 64 hex digits
     "Names, sizes and dates of files, as one hash; what is in them is not read."
     digest = hashlib.sha256()
@@ -94,7 +94,7 @@ def stamp_of(paths) -> str:  # 64 hex digits
         digest.update(line.encode())
     return digest.hexdigest()
 
-# %% ../../nbs/data/50_shards.ipynb #d67ccc08
+# %% ../../nbs/data/50_shards.ipynb #d32cb3bf
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 KINDS_OF_JSON = ("keypoints", "attributes")
 _EXPECTED = "expected images/, parsing/, keypoints/, or shards (*.tar)"
@@ -147,7 +147,7 @@ class FolderSet:
         folders = [kind for kind in kinds if kind.is_dir()]
         return stamp_of(path for folder in folders for path in sorted(folder.iterdir()))
 
-# %% ../../nbs/data/50_shards.ipynb #83e2fc76
+# %% ../../nbs/data/50_shards.ipynb #b1e9fb9c
 class ShardSet:
     "A set in shards; reads the headers once, then any file by its place."
     def __init__(self, folder: str | Path):

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OPENAI_MEAN', 'OPENAI_STD', 'RegionCLIP', 'clip_from_open_clip', 'clip_from_tower', 'clip_from_preset', 'square',
-           'embed_regions', 'Vocabulary', 'ClipObjective', 'CaptionedCrops', 'one_crop', 'zero_shot']
+           'embed_regions', 'Vocabulary', 'ClipObjective', 'CaptionedCrops', 'places_of_captions', 'one_crop',
+           'zero_shot']
 
 # %% ../../nbs/method/30_clip.ipynb #268533be
 from pathlib import Path
@@ -22,7 +23,8 @@ from ..config import Preset, get_preset
 from ..data.parsing import REGIONS, region_crops
 
 # %% ../../nbs/method/30_clip.ipynb #bc085fff
-OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that CLIP was trained on
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class RegionCLIP(ModelMixin, ConfigMixin):
@@ -39,10 +41,11 @@ class RegionCLIP(ModelMixin, ConfigMixin):
                  mean: tuple = (0.5, 0.5, 0.5),  # of the pixels in [0, 1]
                  std: tuple = (0.5, 0.5, 0.5)):
         super().__init__()
-        self.visual = VisionTransformer(image_size, patch_size, width, layers, heads, mlp_ratio, output_dim=embed_dim,
-                                        act_layer=QuickGELU if quick_gelu else nn.GELU)
-        for name, value in (("pixel_mean", mean), ("pixel_std", std)):
-            self.register_buffer(name, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
+        activation = QuickGELU if quick_gelu else nn.GELU
+        self.visual = VisionTransformer(image_size, patch_size, width, layers, heads, mlp_ratio,
+                                        output_dim=embed_dim, act_layer=activation)
+        self.register_buffer("pixel_mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, crops: torch.Tensor,  # [n, 3, s, s] in [-1, 1]
                ) -> torch.Tensor:  # [n, d] embeddings, not normalised
@@ -62,12 +65,16 @@ def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
 
 def clip_from_tower(visual: VisionTransformer) -> RegionCLIP:
     "Wraps an open_clip vision transformer; refuses those that are built differently."
-    if not isinstance(visual, VisionTransformer): raise ValueError(f"{type(visual).__name__}: only open_clip's VisionTransformer is supported, e.g. ViT-L-14")
-    block = visual.transformer.resblocks[0]
+    if not isinstance(visual, VisionTransformer):
+        raise ValueError(f"{type(visual).__name__}: only open_clip's VisionTransformer is supported, e.g. ViT-L-14")
+    blocks = visual.transformer.resblocks
+    first, width = blocks[0], visual.conv1.out_channels
     clip = RegionCLIP(embed_dim=visual.output_dim, image_size=visual.image_size[0], patch_size=visual.patch_size[0],
-                      width=visual.conv1.out_channels, layers=len(visual.transformer.resblocks), heads=block.attn.num_heads,
-                      mlp_ratio=block.mlp.c_fc.out_features / visual.conv1.out_channels, quick_gelu=isinstance(block.mlp.gelu, QuickGELU),
-                      mean=tuple(getattr(visual, "image_mean", None) or OPENAI_MEAN), std=tuple(getattr(visual, "image_std", None) or OPENAI_STD))
+                      width=width, layers=len(blocks), heads=first.attn.num_heads,
+                      mlp_ratio=first.mlp.c_fc.out_features / width,
+                      quick_gelu=isinstance(first.mlp.gelu, QuickGELU),
+                      mean=tuple(getattr(visual, "image_mean", None) or OPENAI_MEAN),
+                      std=tuple(getattr(visual, "image_std", None) or OPENAI_STD))
     clip.visual.load_state_dict(visual.state_dict())
     return clip
 
@@ -85,11 +92,13 @@ def square(image: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
     "The whole picture, padded with grey to a square."
     h, w = image.shape[-2:]
     side = max(h, w)
-    left, top = (side - w) // 2, (side - h) // 2
+    left = (side - w) // 2
+    top = (side - h) // 2
     padded = F.pad(image, (left, side - w - left, top, side - h - top))
-    return F.interpolate(padded, (size, size), mode="bilinear", antialias=True, align_corners=False).clamp(-1, 1)
+    small = F.interpolate(padded, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return small.clamp(-1, 1)
 
-
+# %% ../../nbs/method/30_clip.ipynb #ede42932
 def embed_regions(clip: RegionCLIP,
                   image: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
                   regions: torch.Tensor,  # long [b, H, W] region ids
@@ -99,8 +108,9 @@ def embed_regions(clip: RegionCLIP,
     crops, present = region_crops(image, regions, size)
     crops = torch.cat([square(image, size)[:, None], crops], 1)
     present = torch.cat([present.new_ones(len(image), 1), present], 1)
-    seen = clip(crops[present]).float()
-    return seen.new_zeros(*present.shape, seen.shape[-1]).masked_scatter(present[..., None], seen), present
+    found = clip(crops[present]).float()
+    embeddings = found.new_zeros(*present.shape, found.shape[-1])
+    return embeddings.masked_scatter(present[..., None], found), present
 
 # %% ../../nbs/method/30_clip.ipynb #a7385aa7
 class Vocabulary:
@@ -113,21 +123,28 @@ class Vocabulary:
 
     def __len__(self): return len(self.tokens)
 
-    def __call__(self, captions: list) -> torch.Tensor:  # long [n, context_length]; unknown tokens become the next known one
-        return torch.searchsorted(self.tokens, self.tokenizer(list(captions))).clamp_max(len(self) - 1)
+    def __call__(self, captions: list) -> torch.Tensor:  # long [n, context_length]; unknown: the next known
+        tokens = self.tokenizer(list(captions))
+        return torch.searchsorted(self.tokens, tokens).clamp_max(len(self) - 1)
 
 # %% ../../nbs/method/30_clip.ipynb #130c1cc1
 class ClipObjective(nn.Module):
     "Image and text tower under training: crops and tokens in, open_clip's loss out."
-    def __init__(self, clip: RegionCLIP, vocabulary_size: int, context_length: int = 40, width: int = 128, layers: int = 2):
+    def __init__(self, clip: RegionCLIP,
+                 vocabulary_size: int, context_length: int = 40,  # of the captions, in tokens
+                 width: int = 128, layers: int = 2):  # of the text tower
         super().__init__()
         self.clip = clip
-        self.text = TextTransformer(context_length, vocabulary_size, width, heads=width // 32, layers=layers, output_dim=clip.config.embed_dim)
+        self.text = TextTransformer(context_length, vocabulary_size, width, heads=width // 32, layers=layers,
+                                    output_dim=clip.config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(1 / .07).log())
         self.loss = ClipLoss()
 
     def embed(self, crops, tokens):
-        return F.normalize(self.clip(crops).float(), dim=-1), F.normalize(self.text(tokens).float(), dim=-1)
+        "Embeddings of length one, [n, d] each."
+        images = F.normalize(self.clip(crops).float(), dim=-1)
+        texts = F.normalize(self.text(tokens).float(), dim=-1)
+        return images, texts
 
     def forward(self, batch: dict,  # "crops" [n, 3, s, s], "tokens" [n, context_length]
                 generator: torch.Generator,
@@ -144,10 +161,8 @@ class CaptionedCrops:
                  attributes: dict,  # name -> {"caption": str, "regions": {region: str}}
                  size: int,  # side of the crops in pixels
                 ):
-        self.people, self.size, self.places = people, size, {}
-        for i, name in enumerate(people.names):
-            for region, text in attributes[name]["regions"].items(): self.places.setdefault(text, []).append((i, REGIONS.index(region)))
-            self.places.setdefault(attributes[name]["caption"], []).append((i, -1))
+        self.people, self.size = people, size
+        self.places = places_of_captions(people.names, attributes)
         self.captions = sorted(self.places)
         self.whole = torch.tensor([self.places[c][0][1] < 0 for c in self.captions])
         self.sided = torch.tensor(["left" in c or "right" in c for c in self.captions])  # not true of the mirror image
@@ -160,30 +175,49 @@ class CaptionedCrops:
               whole: float = .15,  # share of whole pictures
              ) -> dict:
         "A batch for `ClipObjective`."
+        # 1. captions, all different
         parts = self.often * ~self.whole
         chance = torch.where(self.whole, whole / self.whole.sum(), (1 - whole) * parts / parts.sum())
         chosen = chance.multinomial(min(n, len(self.captions)), generator=generator)
+        # 2. a crop that each is true of
         drawn = torch.rand(len(chosen), 2, generator=generator)
-        places = [(options := self.places[self.captions[c]])[int(u * len(options))] for c, u in zip(chosen.tolist(), drawn[:, 0].tolist())]
+        places = []
+        for caption, share in zip(chosen.tolist(), drawn[:, 0].tolist()):
+            options = self.places[self.captions[caption]]
+            places.append(options[int(share * len(options))])
         index, region = map(torch.tensor, zip(*places))
         crops = self.crops(index, region)
+        # 3. half of them mirrored, where that is still true
         mirrored = (drawn[:, 1] < .5) & ~self.sided[chosen]
-        return {"crops": torch.where(mirrored[:, None, None, None], crops.flip(-1), crops), "tokens": self.tokens[chosen]}
+        crops = torch.where(mirrored[:, None, None, None], crops.flip(-1), crops)
+        return {"crops": crops, "tokens": self.tokens[chosen]}
 
     def crops(self, index: torch.Tensor,  # [n] which picture
               region: torch.Tensor,  # [n] region, or -1
              ) -> torch.Tensor:  # [n, 3, size, size]
-        "Those crops, as `embed_regions` would cut them."
+        "Those crops, as `embed_regions` would make them."
         image = torch.from_numpy(self.people.images[index.numpy()]).movedim(-1, 1).float() / 127.5 - 1
         regions = torch.from_numpy(self.people.regions[index.numpy()]).long()
-        crops, part = square(image, self.size), region >= 0
+        crops = square(image, self.size)
+        part = region >= 0
         if part.any(): crops[part] = one_crop(image[part], regions[part], region[part], self.size)
         return crops
 
 
+def places_of_captions(names: list, attributes: dict) -> dict:  # caption -> list of (picture, region or -1)
+    "Which crops each caption is true of."
+    places = {}
+    for i, name in enumerate(names):
+        for region, text in attributes[name]["regions"].items():
+            places.setdefault(text, []).append((i, REGIONS.index(region)))
+        places.setdefault(attributes[name]["caption"], []).append((i, -1))
+    return places
+
+
 def one_crop(image, regions, region, size) -> torch.Tensor:  # [n, 3, size, size]
-    "The crop of one region per picture: all others become one neighbour, so that only two crops are cut."
-    two = torch.where(regions == region[:, None, None], regions, ((region + 1) % len(REGIONS))[:, None, None])
+    "The crop of one region per picture: all others become one neighbour, so that only two crops are made."
+    neighbour = (region + 1) % len(REGIONS)
+    two = torch.where(regions == region[:, None, None], regions, neighbour[:, None, None])
     return region_crops(image, two, size)[0][torch.arange(len(image)), region]
 
 # %% ../../nbs/method/30_clip.ipynb #41131f75
@@ -196,13 +230,17 @@ def zero_shot(objective: ClipObjective,
     "Top-1 accuracy of captions per region."
     found = {}
     for r, name in enumerate(REGIONS):
-        captions = [c for c in data.captions if any(place[1] == r for place in data.places[c])]
-        items = [(i, k) for k, c in enumerate(captions) for i, region in data.places[c] if region == r]
+        # 1. the captions of this region, and crops that they are true of
+        captions = [c for c in data.captions if any(region == r for _, region in data.places[c])]
         if len(captions) < 2: continue
-        items = [items[j] for j in torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:limit].tolist()]
-        index, truth = torch.tensor(items).T
+        items = [(i, k) for k, c in enumerate(captions) for i, region in data.places[c] if region == r]
+        some = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:limit]
+        index, truth = torch.tensor(items)[some].T
+        # 2. both embedded, and the nearest caption of each crop
         texts = objective.embed(torch.zeros(1, 3, data.size, data.size), vocabulary(captions))[1]
-        images = torch.cat([F.normalize(objective.clip(data.crops(i, torch.full_like(i, r))).float(), dim=-1) for i in index.split(128)])
-        found[name] = dict(accuracy=((images @ texts.T).argmax(1) == truth).float().mean().item(), captions=len(captions), crops=len(items),
-                           commonest=truth.bincount().max().item() / len(items))
+        crops = (data.crops(part, torch.full_like(part, r)) for part in index.split(128))
+        images = torch.cat([F.normalize(objective.clip(part).float(), dim=-1) for part in crops])
+        nearest = (images @ texts.T).argmax(1)
+        found[name] = dict(accuracy=(nearest == truth).float().mean().item(), captions=len(captions),
+                           crops=len(some), commonest=truth.bincount().max().item() / len(some))
     return found

@@ -78,7 +78,8 @@ def fit_patch_codec(codec: PatchCodec,  # changed: its basis, and the statistics
                    ) -> torch.Tensor:  # [3 p p] deviations of all components, strongest first
     "Principal components of the patches that show a person."
     p = codec.config.patch_size
-    vectors = F.pixel_unshuffle(images, p).movedim(1, -1)[F.max_pool2d(shown[:, None].float(), p)[:, 0] > 0]
+    has_person = F.max_pool2d(shown[:, None].float(), p)[:, 0] > 0
+    vectors = F.pixel_unshuffle(images, p).movedim(1, -1)[has_person]
     mean = vectors.mean(0)
     covariance = (vectors - mean).T @ (vectors - mean) / len(vectors)
     variances, components = torch.linalg.eigh(covariance)  # ascending
@@ -86,8 +87,9 @@ def fit_patch_codec(codec: PatchCodec,  # changed: its basis, and the statistics
     c = codec.config.latent_channels
     components = components * components.sum(0).sign()  # eigenvectors come with either sign
     codec.basis.copy_(components[:, :c])
-    rounded = lambda values: [round(v, 5) for v in values.tolist()]
-    codec.register_to_config(latents_mean=rounded(mean @ codec.basis), latents_std=rounded((deviations[0] * deviations[:c]).sqrt()))
+    def rounded(values): return [round(value, 5) for value in values.tolist()]
+    codec.register_to_config(latents_mean=rounded(mean @ codec.basis),
+                             latents_std=rounded((deviations[0] * deviations[:c]).sqrt()))
     return deviations
 
 # %% ../../nbs/method/20_codec.ipynb #e2b74e94
@@ -98,7 +100,8 @@ def psnr(images: torch.Tensor,  # [b, 3, h, w] in [-1, 1]
     "Peak signal to noise ratio."
     error = (images.clamp(-1, 1) - references).square().mean(1)
     weight = torch.ones_like(error) if shown is None else shown.float()
-    return (10 * torch.log10(4 / ((error * weight).sum((1, 2)) / weight.sum((1, 2))).clamp_min(1e-10))).mean()
+    mse = (error * weight).sum((1, 2)) / weight.sum((1, 2))
+    return (10 * torch.log10(4 / mse.clamp_min(1e-10))).mean()
 
 # %% ../../nbs/method/20_codec.ipynb #d5442920
 def codec_from_preset(preset: str | Preset,  # name or `Preset`
@@ -113,6 +116,8 @@ def load_codec(path: str | Path,  # folder written by `save_pretrained`, or a na
               ):  # `PatchCodec` or `AutoencoderKL`
     "The codec of a folder, of whichever class it is."
     kinds = {"PatchCodec": PatchCodec, "AutoencoderKL": AutoencoderKL}
-    name = read_json(Path(path) / "config.json").get("_class_name") if Path(path).is_dir() else "AutoencoderKL"
-    if name not in kinds: raise InputError(f"{path}/config.json: _class_name is {name!r}; a codec is one of {', '.join(kinds)}")
+    name = "AutoencoderKL"  # what a hub has under a codec's name
+    if Path(path).is_dir(): name = read_json(Path(path) / "config.json").get("_class_name")
+    if name not in kinds:
+        raise InputError(f"{path}/config.json: _class_name is {name!r}; a codec is one of {', '.join(kinds)}")
     return kinds[name].from_pretrained(path).eval()

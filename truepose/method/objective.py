@@ -12,13 +12,15 @@ from diffusers.training_utils import compute_snr
 
 # %% ../../nbs/method/10_objective.ipynb #6dcf0cc4
 def make_scheduler(prediction_type: str = "v_prediction",  # `epsilon`, `v_prediction` or `sample`
-                   **schedule,  # betas of pretrained weights, as in their `scheduler_config.json`; Stable Diffusion's if none are given
+                   **schedule,  # betas of pretrained weights, as in their `scheduler_config.json`
                   ) -> DDIMScheduler:
-    "The noise schedule of Stable Diffusion; with zero terminal SNR unless noise is predicted, which it would make impossible."
+    "Stable Diffusion's noise schedule; with zero terminal SNR unless noise is predicted."
     if prediction_type not in ("epsilon", "v_prediction", "sample"):
         raise ValueError(f"prediction_type is {prediction_type!r}: choose one of epsilon, v_prediction, sample")
-    return DDIMScheduler(**(dict(beta_start=.00085, beta_end=.012, beta_schedule="scaled_linear") | schedule), prediction_type=prediction_type,
-                         rescale_betas_zero_snr=prediction_type != "epsilon", timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
+    stable_diffusion = dict(beta_start=.00085, beta_end=.012, beta_schedule="scaled_linear")
+    return DDIMScheduler(**(stable_diffusion | schedule), prediction_type=prediction_type,
+                         rescale_betas_zero_snr=prediction_type != "epsilon",  # pure noise has no noise to predict
+                         timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
 
 # %% ../../nbs/method/10_objective.ipynb #114c33d7
 def prediction_target(scheduler,  # diffusers scheduler
@@ -31,14 +33,15 @@ def prediction_target(scheduler,  # diffusers scheduler
     if kind == "v_prediction": return scheduler.get_velocity(latents, noise, timesteps)
     return noise if kind == "epsilon" else latents
 
-
+# %% ../../nbs/method/10_objective.ipynb #d1dcd8f2
 def clean_prediction(scheduler,  # diffusers scheduler
                      output: torch.Tensor,  # [b, c, h, w] of the network
                      noisy_latents: torch.Tensor,  # [b, c, h, w] its input
                      timesteps: torch.Tensor,  # [b]
                     ) -> torch.Tensor:  # [b, c, h, w]
     "The clean latents that a network output of the scheduler's kind stands for."
-    kind, a = scheduler.config.prediction_type, scheduler.alphas_cumprod.to(output)[timesteps].view(-1, 1, 1, 1)
+    kind = scheduler.config.prediction_type
+    a = scheduler.alphas_cumprod.to(output)[timesteps].view(-1, 1, 1, 1)
     if kind == "epsilon": return (noisy_latents - (1 - a).sqrt() * output) / a.sqrt()
     return output if kind == "sample" else a.sqrt() * noisy_latents - (1 - a).sqrt() * output
 
@@ -47,4 +50,7 @@ def snr_weight(scheduler, timesteps: torch.Tensor, gamma: float) -> torch.Tensor
     "Min-SNR weight (Hang et al. 2023) for the scheduler's kind of prediction."
     snr = compute_snr(scheduler, timesteps)
     clipped = snr.clamp_max(gamma)
-    return {"epsilon": clipped / snr.clamp_min(1e-8), "sample": clipped.clamp_min(1), "v_prediction": clipped / (snr + 1)}[scheduler.config.prediction_type]
+    weights = {"epsilon": clipped / snr.clamp_min(1e-8),
+               "v_prediction": clipped / (snr + 1),
+               "sample": clipped.clamp_min(1)}
+    return weights[scheduler.config.prediction_type]

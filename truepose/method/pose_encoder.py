@@ -19,7 +19,8 @@ class PoseEncoder(nn.Module):
         super().__init__()
         layers = [nn.Conv2d(in_channels, channels[0], 3, padding=1), nn.SiLU()]
         for narrow, wide in zip(channels, channels[1:]):
-            layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.SiLU(), nn.Conv2d(wide, wide, 3, padding=1), nn.SiLU()]
+            layers += [nn.Conv2d(narrow, wide, 3, stride=2, padding=1), nn.SiLU()]
+            layers += [nn.Conv2d(wide, wide, 3, padding=1), nn.SiLU()]
         self.tower = nn.Sequential(*layers)
         self.out = zero_init(nn.Conv2d(channels[-1], out_channels, 3, padding=1))
 

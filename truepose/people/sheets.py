@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from .body import N_SKIN, Body, triangles
 
-# %% ../../nbs/people/30_sheets.ipynb #79553c6f
+# %% ../../nbs/people/30_sheets.ipynb #00e1385e
 def paint(ax,  # matplotlib axes
           vertices,  # [n,3] metres
           faces,  # [f,3]
@@ -58,11 +58,11 @@ class Piece:
     pockets: str = ""  # a key of `POCKETS`
     brim: str = ""  # of a hat: a key of `BRIMS`; none: a beanie
 
-# %% ../../nbs/people/30_sheets.ipynb #829fe2ee
+# %% ../../nbs/people/30_sheets.ipynb #cf54ab38
 @dataclass
 class Garment:
     "What a caption names. `fabric` is left to `truepose.people.fabric`."
-    kind: str  # key of `TOPS`, `JACKETS`, `TROUSERS` or `HATS`; or dress, skirt, shoes
+    kind: str  # a key of `TOP_MAKERS`, `JACKETS`, `TROUSERS` or `HATS`; or dress, skirt, shoes
     name: str  # plain words: "v-neck t-shirt", "long skirt", "ankle boots"
     region: str  # a name in `truepose.data.parsing.REGIONS`; hair for a hat
     label: int  # CIHP: 1 hat, 5 upper, 6 dress, 7 coat, 9 pants, 12 skirt, 18 shoes (19 right)
@@ -92,7 +92,7 @@ def split_quads(quads, edge_of, n: int, n_edges: int) -> np.ndarray:  # [4q,4]
         np.stack([quads[:, k], n + edge_of[:, k], centre, n + edge_of[:, k - 1]], 1)
         for k in range(4)])
 
-# %% ../../nbs/people/30_sheets.ipynb #28943396
+# %% ../../nbs/people/30_sheets.ipynb #c5ee9f36
 def split_matrix(edges, quads, n: int) -> sp.csr_matrix:  # [n + edges + quads, n]
     "Old points, middles of edges and centres of quads as means of the old points."
     n_edges, n_faces = len(edges), len(quads)
@@ -125,7 +125,7 @@ def subdivide(quads,  # [q,4] indices of n_vertices points
     pick = sp.csr_matrix((np.ones(n), (np.arange(n), used)), (n, n_vertices))
     return (round_off(new, border)@split@pick).tocsr().astype(np.float32), new
 
-# %% ../../nbs/people/30_sheets.ipynb #80ae6e75
+# %% ../../nbs/people/30_sheets.ipynb #679232fa
 def neighbour_mean(faces, n: int) -> sp.csr_matrix:  # [n,n]
     "Matrix that replaces every vertex by the mean of its neighbours."
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
@@ -141,14 +141,14 @@ def smoothed(values, mean: sp.csr_matrix, times: int) -> np.ndarray:
         values = 0.5*values + 0.5*(mean@values)
     return values
 
-# %% ../../nbs/people/30_sheets.ipynb #dc0382d1
+# %% ../../nbs/people/30_sheets.ipynb #4537b18d
 def renumbered(faces) -> tuple:  # (used [m], faces in the new numbers)
     "The vertices that faces use, in order: what `np.unique` finds by sorting."
     mark = np.zeros(faces.max(initial=-1) + 1, bool)
     mark[faces] = True
     return np.flatnonzero(mark), (np.cumsum(mark) - 1)[faces]
 
-# %% ../../nbs/people/30_sheets.ipynb #e6ba86e4
+# %% ../../nbs/people/30_sheets.ipynb #4b749bde
 def vertex_normals(vertices, faces) -> np.ndarray:  # [V,3] unit length
     "Area-weighted normals."
     columns = np.ascontiguousarray(vertices.T)
@@ -178,7 +178,7 @@ def points_at(body: Body, position, weights) -> Points:
     feet = body.limb("foot", "left") + body.limb("foot", "right")
     return Points(position, bones_weight(weights, arms), bones_weight(weights, feet))
 
-# %% ../../nbs/people/30_sheets.ipynb #86685bb3
+# %% ../../nbs/people/30_sheets.ipynb #65172b76
 def nearest_skin(body: Body, position) -> sp.csr_matrix:  # [n, N]
     "Weights that average the four nearest skin vertices of the template."
     distance, index = cKDTree(body.template[:N_SKIN]).query(position, 4)
@@ -189,7 +189,7 @@ def nearest_skin(body: Body, position) -> sp.csr_matrix:  # [n, N]
                            (len(position), body.n_vertices))
     return matrix.astype(np.float32)
 
-# %% ../../nbs/people/30_sheets.ipynb #e6f5d0cb
+# %% ../../nbs/people/30_sheets.ipynb #b0bf208f
 @dataclass
 class Sheet:
     "A subdivided patch of surface."
@@ -227,7 +227,7 @@ def hairline_field(wardrobe: "Wardrobe",
     ragged = ragged + 0.0025*np.sin(210*x + 3*np.sin(170*y))*np.sin(190*y + 1)
     return z - wardrobe.eyes[0, 2] - line + ragged
 
-# %% ../../nbs/people/30_sheets.ipynb #4b33c352
+# %% ../../nbs/people/30_sheets.ipynb #5e9c7cec
 class EarFill:
     "Replaces the ears of the scalp sheet by a membrane stretched over the hole."
     def __init__(self, sheet: Sheet, ear):
@@ -243,7 +243,7 @@ class EarFill:
         filled[self.hole] = self.solve.solve(-(self.to_rim@filled[self.rim]))
         return filled
 
-# %% ../../nbs/people/30_sheets.ipynb #2bd91694
+# %% ../../nbs/people/30_sheets.ipynb #2fd1795c
 class Wardrobe:
     "Everything about garments that does not depend on the person. Heights in metres."
     def __init__(self, body: Body):

@@ -23,8 +23,8 @@ from ..data.pose import flip_keypoints, pose_map, resize_keypoints
 from ..data.parsing import LABEL_SETS, REGIONS, flip_parsing, to_regions
 
 # %% ../../nbs/photo/10_parser.ipynb #bb1d801d
-_CIHP_OF = dict(background=0, hair=2, face=13, upper=5, dress=6, coat=7, lower=9, shoes=18, torso=10, left_arm=14,
-                right_arm=15, left_leg=16, right_leg=17)
+_CIHP_OF = dict(background=0, hair=2, face=13, upper=5, dress=6, coat=7, lower=9, shoes=18,
+                torso=10, left_arm=14, right_arm=15, left_leg=16, right_leg=17)
 
 
 def to_labels(regions: torch.Tensor,  # long [..., h, w] indices into `REGIONS`
@@ -33,34 +33,39 @@ def to_labels(regions: torch.Tensor,  # long [..., h, w] indices into `REGIONS`
     return np.array([_CIHP_OF[name] for name in REGIONS], np.uint8)[regions.cpu().numpy()]
 
 # %% ../../nbs/photo/10_parser.ipynb #b80029ff
-def parser_network(size: tuple = (128, 88),  # (height, width) of the pictures that it will be trained on
+def parser_network(size: tuple = (128, 88),  # (height, width) of the pictures to be trained on
                    channels: tuple = (32, 48, 64, 96),  # width of each level
                   ) -> UNet2DModel:
     "A network with random weights."
-    blocks = {f"{way}_block_types": (f"{way.title()}Block2D",) * len(channels) for way in ("down", "up")}
-    return UNet2DModel(sample_size=size, in_channels=12 + 21, out_channels=4 * len(REGIONS), block_out_channels=channels,
-                       layers_per_block=1, norm_num_groups=8, attention_head_dim=16, **blocks)
+    return UNet2DModel(sample_size=size, in_channels=12 + 21, out_channels=4 * len(REGIONS),
+                       down_block_types=("DownBlock2D",) * len(channels),
+                       up_block_types=("UpBlock2D",) * len(channels),
+                       block_out_channels=channels, layers_per_block=1, norm_num_groups=8,
+                       attention_head_dim=16)
 
 
 def region_logits(network: UNet2DModel,
                   images: torch.Tensor,  # [b, 3, h, w] in [-1, 1]
-                  keypoints: torch.Tensor,  # [b, 18, 3] in pixels of the images; all zero if unknown
+                  keypoints: torch.Tensor,  # [b, 18, 3] in pixels of the images; zero if unknown
                  ) -> torch.Tensor:  # [b, 13, h, w]
     "How much each pixel looks like each region."
     h, w = images.shape[-2:]
     step = 2 ** len(network.config.block_out_channels)
     padded = F.pad(images, (0, -w % step, 0, -h % step), mode="replicate")
-    half = tuple(side // 2 for side in padded.shape[-2:])
-    joints = pose_map(keypoints * keypoints.new_tensor([.5, .5, 1]), half).to(images.dtype)
-    return F.pixel_shuffle(network(torch.cat([F.pixel_unshuffle(padded, 2), joints], 1), 0).sample, 2)[..., :h, :w]
+    blocks = F.pixel_unshuffle(padded, 2)  # [b, 12, H/2, W/2]
+
+    half = blocks.shape[-2:]
+    joints = pose_map(keypoints * keypoints.new_tensor([.5, .5, 1]), tuple(half)).to(images.dtype)
+    named = network(torch.cat([blocks, joints], 1), 0).sample  # [b, 52, H/2, W/2]
+    return F.pixel_shuffle(named, 2)[..., :h, :w]
 
 # %% ../../nbs/photo/10_parser.ipynb #a3c19282
 def backgrounds() -> list:  # uint8 [h, w, 3]
-    "Pictures without people from scikit-image; its astronaut and camera man are kept for trying out."
+    "Pictures without people from scikit-image; its astronaut and camera man are left for trying."
     from skimage import color, data
     names = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
     pictures = [getattr(data, name)() for name in names]
-    return [p if p.ndim == 3 else color.gray2rgb(p) for p in pictures]
+    return [picture if picture.ndim == 3 else color.gray2rgb(picture) for picture in pictures]
 
 
 def backdrop(generator: torch.Generator,
@@ -73,21 +78,46 @@ def backdrop(generator: torch.Generator,
         picture = pool[int(rand[1] * len(pool))]
         side = max(16, int(min(picture.shape[:2]) * (0.3 + 0.7 * rand[2])))
         top, left = (int(rand[3] * (n - side)) for n in picture.shape[:2])
-        crop = torch.from_numpy(picture[top:top + side, left:left + side].copy()).movedim(-1, 0).float() / 255
+        crop = torch.from_numpy(picture[top:top + side, left:left + side].copy())
+        behind = crop.movedim(-1, 0).float() / 255
     else:
         side = 2 + int(rand[1] ** 2 * 14)
-        colour, noise = (torch.rand(3, n, n, generator=generator) for n in (1, side))
-        crop = (colour + (noise - 0.5) * rand[2]).clamp(0, 1)
-    return F.interpolate(crop[None], size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+        colour = torch.rand(3, 1, 1, generator=generator)
+        noise = torch.rand(3, side, side, generator=generator)
+        behind = (colour + (noise - 0.5) * rand[2]).clamp(0, 1)
+    large = F.interpolate(behind[None], size, mode="bicubic", align_corners=False)
+    return large[0].clamp(0, 1)
 
 # %% ../../nbs/photo/10_parser.ipynb #a4632272
 _GEOMETRY = v2.RandomAffine(degrees=15, translate=(0.2, 0.25), scale=(0.6, 2.2), shear=5,
                             interpolation=v2.InterpolationMode.BILINEAR)
-_COLOUR = v2.Compose([v2.RandomApply([v2.ColorJitter(0.5, 0.5, 0.6, 0.08)], 0.9), v2.RandomGrayscale(0.1),
+_COLOUR = v2.Compose([v2.RandomApply([v2.ColorJitter(0.5, 0.5, 0.6, 0.08)], 0.9),
+                      v2.RandomGrayscale(0.1),
                       v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], 0.3),
                       v2.RandomApply([v2.GaussianNoise(0, 0.05)], 0.4)])
 
 
+def _by_another_camera(image: torch.Tensor,  # [3, h, w] in [-1, 1]
+                       regions: torch.Tensor,  # long [h, w]
+                       joints: torch.Tensor,  # [18, 2] in pixels
+                       behind: torch.Tensor,  # [3, h, w] in [0, 1]
+                       keep: bool,  # the picture's own backdrop, as far as it reaches
+                       seed: int,  # of all draws
+                      ) -> tuple:  # image in [0, 1], regions, joints (outside: on the edge)
+    "Turned, shifted, scaled, before another backdrop, in other light."
+    layers = torch.cat([(image + 1) / 2, torch.ones_like(image[:1])])
+    if not keep: layers[3] = (regions > 0).float()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers, mask, joints = _GEOMETRY(
+            tv_tensors.Image(layers), tv_tensors.Mask(regions[None].to(torch.uint8)),
+            tv_tensors.KeyPoints(joints, canvas_size=tuple(regions.shape)))
+        shown, share = layers[:3], layers[3:]
+        image = (shown if keep else shown * share) + (1 - share) * behind
+        image = _COLOUR(image.as_subclass(torch.Tensor).clamp(0, 1)).clamp(0, 1)
+    return image, mask[0].as_subclass(torch.Tensor).long(), joints.as_subclass(torch.Tensor)
+
+# %% ../../nbs/photo/10_parser.ipynb #c905603e
 def augment(image: torch.Tensor,  # [3, h, w] in [-1, 1]
             regions: torch.Tensor,  # long [h, w]
             keypoints: torch.Tensor,  # [18, 3] in pixels
@@ -95,56 +125,64 @@ def augment(image: torch.Tensor,  # [3, h, w] in [-1, 1]
             pool: list = (),  # of `backgrounds`
            ) -> tuple:  # image, regions and keypoints, changed
     "One picture as another camera might have seen it elsewhere."
-    seed, keep = torch.randint(2**31, (1,), generator=generator).item(), torch.rand(1, generator=generator).item() < 0.3
+    def chance(share): return torch.rand(1, generator=generator).item() < share
+
     h, w = regions.shape
-    if torch.rand(1, generator=generator).item() < 0.5: image, regions, keypoints = image.flip(-1), flip_parsing(regions), flip_keypoints(keypoints, w)
-    beside, lost = 0.01 * h * torch.randn(18, 2, generator=generator), torch.rand(18, generator=generator) < 0.1
-    if torch.rand(1, generator=generator).item() < 0.3: lost[:] = True
+    seed = torch.randint(2**31, (1,), generator=generator).item()
+    keep = chance(0.3)
+    if chance(0.5):
+        image, regions = image.flip(-1), flip_parsing(regions)
+        keypoints = flip_keypoints(keypoints, w)
+    beside = 0.01 * h * torch.randn(18, 2, generator=generator)
+    lost = torch.rand(18, generator=generator) < 0.1
+    if chance(0.3): lost[:] = True
     behind = backdrop(generator, image.shape[-2:], pool)
-    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global state only
-        torch.manual_seed(seed)
-        layers = torch.cat([(image + 1) / 2, torch.ones_like(image[:1])])
-        if not keep: layers[3] = (regions > 0).float()
-        layers, mask, joints = _GEOMETRY(tv_tensors.Image(layers), tv_tensors.Mask(regions[None].to(torch.uint8)), tv_tensors.KeyPoints(keypoints[:, :2], canvas_size=(h, w)))
-        image = (layers[:3] if keep else layers[:3] * layers[3:]) + (1 - layers[3:]) * behind
-        image = _COLOUR(image.as_subclass(torch.Tensor).clamp(0, 1)).clamp(0, 1)
-    joints = joints.as_subclass(torch.Tensor)
-    outside = ((joints <= 0) | (joints >= joints.new_tensor([w - 1, h - 1]))).any(1)  # torchvision puts them on the edge
-    keypoints = torch.cat([joints + beside, keypoints[:, 2:]], 1) * ~(outside | lost)[:, None]
-    return image * 2 - 1, mask[0].as_subclass(torch.Tensor).long(), keypoints
+
+    image, regions, joints = _by_another_camera(image, regions, keypoints[:, :2], behind,
+                                                keep, seed)
+    outside = ((joints <= 0) | (joints >= joints.new_tensor([w - 1, h - 1]))).any(1)
+    known = ~(outside | lost)[:, None]
+    return image * 2 - 1, regions, torch.cat([joints + beside, keypoints[:, 2:]], 1) * known
 
 # %% ../../nbs/photo/10_parser.ipynb #e8f21baf
 def dice_loss(logits: torch.Tensor,  # [b, n, h, w]
               truth: torch.Tensor,  # long [b, h, w]
              ) -> torch.Tensor:  # from 0 to 1
     "One minus the soft Dice of the regions that occur."
-    shares, true = logits.float().softmax(1), F.one_hot(truth, logits.shape[1]).movedim(-1, 1)
-    both, sizes = (x.sum((0, 2, 3)) for x in (shares * true, shares + true))
-    return 1 - (2 * both / sizes)[true.any(3).any(2).any(0)].mean()
+    shares = logits.float().softmax(1)
+    true = F.one_hot(truth, logits.shape[1]).movedim(-1, 1)
+    both = (shares * true).sum((0, 2, 3))
+    sizes = (shares + true).sum((0, 2, 3))
+    occurs = true.any(3).any(2).any(0)
+    return 1 - (2 * both / sizes)[occurs].mean()
 
-
+# %% ../../nbs/photo/10_parser.ipynb #1d7d6ad8
 class ParserObjective(nn.Module):
     "Cross-entropy of the regions and soft Dice."
     def __init__(self, network: UNet2DModel):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: dict, generator=None) -> tuple:  # loss, {"accuracy": float}
+    def forward(self, batch: dict, generator=None) -> tuple:  # loss, numbers to log
         logits = region_logits(self.network, batch["image"], batch["keypoints"])
         dice = dice_loss(logits, batch["regions"])
         right = (logits.argmax(1) == batch["regions"]).float().mean()
-        return F.cross_entropy(logits, batch["regions"]) + dice, {"accuracy": right.item(), "dice": 1 - dice.item()}
+        loss = F.cross_entropy(logits, batch["regions"]) + dice
+        return loss, {"accuracy": right.item(), "dice": 1 - dice.item()}
 
 
 def parser_batch(people,  # a `PeopleDataset`
                  count: int,  # pictures
                  generator: torch.Generator,
                  pool: list = (),  # of `backgrounds`
-                ) -> dict:  # image [b, 3, h, w] in [-1, 1], regions long [b, h, w], keypoints [b, 18, 3]
+                ) -> dict:  # image [b, 3, h, w] in [-1, 1], regions [b, h, w], keypoints [b, 18, 3]
     "Augmented pictures drawn with replacement."
-    samples = [people.sample(i) for i in torch.randint(len(people.names), (count,), generator=generator).tolist()]
-    changed = [augment(s["image"], s["regions"], s["keypoints"], generator, pool) for s in samples]
-    return {name: torch.stack(parts) for name, parts in zip(("image", "regions", "keypoints"), zip(*changed))}
+    chosen = torch.randint(len(people.names), (count,), generator=generator).tolist()
+    samples = [people.sample(i) for i in chosen]
+    changed = [augment(sample["image"], sample["regions"], sample["keypoints"], generator, pool)
+               for sample in samples]
+    images, regions, keypoints = map(torch.stack, zip(*changed))
+    return dict(image=images, regions=regions, keypoints=keypoints)
 
 # %% ../../nbs/photo/10_parser.ipynb #a581aa26
 def region_iou(predicted: torch.Tensor,  # long [b, h, w]
@@ -153,60 +191,86 @@ def region_iou(predicted: torch.Tensor,  # long [b, h, w]
     "How well the regions coincide."
     n = len(REGIONS)
     counts = torch.bincount((truth * n + predicted).flatten(), minlength=n * n).view(n, n)
-    both, either = counts.diag(), counts.sum(0) + counts.sum(1) - counts.diag()
+    both = counts.diag()
+    either = counts.sum(0) + counts.sum(1) - both
     return {name: (both[i] / either[i]).item() for i, name in enumerate(REGIONS) if either[i]}
 
 # %% ../../nbs/photo/10_parser.ipynb #1eb7d468
 class Parser:
-    "Our network as a function: uint8 [h, w, 3], with joints [18, 3] in its pixels if they are known -> uint8 [h, w] CIHP ids."
+    "Our network as a function of a picture and, if they are known, of its joints."
     def __init__(self, network: UNet2DModel):
         self.network, self.height = network.eval(), network.config.sample_size[0]
 
     @torch.no_grad()
-    def __call__(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self,
+                 image: np.ndarray,  # uint8 [h, w, 3]
+                 keypoints: np.ndarray | None = None,  # [18, 3] in pixels of the picture
+                ) -> np.ndarray:  # uint8 [h, w] CIHP ids
         h, w = image.shape[:2]
-        size = max(1, round(w * self.height / h)), self.height
-        picture = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
+        size = self.height, max(1, round(w * self.height / h))
+        picture = Image.fromarray(image)
+        picture = picture.resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=3)
         x = torch.from_numpy(np.array(picture)).movedim(-1, 0)[None].float() / 127.5 - 1
-        joints = torch.zeros(1, 18, 3) if keypoints is None else torch.from_numpy(resize_keypoints(keypoints, (h, w), size[::-1])).float()[None]
-        logits = F.interpolate(region_logits(self.network, x, joints), (h, w), mode="bilinear", align_corners=False)
-        return to_labels(logits[0].argmax(0))
+        joints = torch.zeros(1, 18, 3)
+        if keypoints is not None:
+            joints = torch.from_numpy(resize_keypoints(keypoints, (h, w), size)).float()[None]
+        logits = region_logits(self.network, x, joints)
+        large = F.interpolate(logits, (h, w), mode="bilinear", align_corners=False)
+        return to_labels(large[0].argmax(0))
 
 
-def load_parser(folder: str | Path | None = None,  # with config.json and safetensors; None: the weights of this package
+def load_parser(folder: str | Path | None = None,  # with config.json and safetensors; None: ours
                ) -> Parser:
     "The parser that `e06_parser` trained."
     folder = asset("parser") if folder is None else Path(folder)
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json; name the folder that `truepose run e06_parser` exported")
-    return Parser(UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).float())
+        raise InputError(f"{folder}: no config.json; "
+                         "name the folder that `truepose run e06_parser` exported")
+    network = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    return Parser(network.float())
 
 # %% ../../nbs/photo/10_parser.ipynb #38838816
-def _plain(name: str) -> str: return name.lower().replace("_", "-").replace(" ", "-")
+def _plain(name: str) -> str:
+    "A label's name without regard to case and to what joins its words."
+    return name.lower().replace("_", "-").replace(" ", "-")
+
+
+def _label_set(names: dict,  # id -> name, of a checkpoint
+               path: Path,  # of its configuration, for the error
+              ) -> str:  # a key of `LABEL_SETS`
+    "Which label set a checkpoint's names are."
+    plain = [_plain(name) for _, name in sorted(names.items())]
+    for known, ours in LABEL_SETS.items():
+        if list(ours) == plain: return known
+    raise InputError(f"{path}: id2label {plain[:4]}... is none of the label sets "
+                     f"{', '.join(LABEL_SETS)}")
 
 
 class SegFormerParser:
-    "A SegFormer checkpoint as a function: uint8 [h, w, 3] -> uint8 [h, w] CIHP ids. It takes no notice of the pose."
+    "A SegFormer checkpoint as a function of a picture. It takes no notice of the pose."
     def __init__(self,
                  folder: str | Path,  # with config.json and model.safetensors
                  size: tuple = (512, 512)):  # (height, width) at work
         from transformers import SegformerForSemanticSegmentation
-        if not (Path(folder) / "config.json").is_file():
-            raise InputError(f"{folder}: no config.json; name the folder of a downloaded SegFormer checkpoint")
+        config = Path(folder) / "config.json"
+        if not config.is_file():
+            raise InputError(f"{folder}: no config.json; "
+                             "name the folder of a downloaded SegFormer checkpoint")
         if not any(Path(folder).glob("*.safetensors")):
             raise InputError(f"{folder}: no *.safetensors; other weight files are not read")
         load = SegformerForSemanticSegmentation.from_pretrained
         self.network = load(folder, local_files_only=True, use_safetensors=True).eval()
-        names, self.size = [_plain(name) for _, name in sorted(self.network.config.id2label.items())], size
-        self.label_set = next((known for known, ours in LABEL_SETS.items() if list(ours) == names), None)
-        if self.label_set is None:
-            raise InputError(f"{Path(folder) / 'config.json'}: id2label {names[:4]}... is none of the label sets "
-                             f"{', '.join(LABEL_SETS)}")
+        self.label_set, self.size = _label_set(self.network.config.id2label, config), size
 
     @torch.no_grad()
-    def __call__(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> np.ndarray:
-        picture = Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR, reducing_gap=3)
+    def __call__(self,
+                 image: np.ndarray,  # uint8 [h, w, 3]
+                 keypoints: np.ndarray | None = None,  # not used
+                ) -> np.ndarray:  # uint8 [h, w] CIHP ids
+        picture = Image.fromarray(image)
+        picture = picture.resize(self.size[::-1], Image.Resampling.BILINEAR, reducing_gap=3)
         x = torch.from_numpy(np.array(picture)).movedim(-1, 0)[None].float() / 255
         x = v2.functional.normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        logits = F.interpolate(self.network(x).logits, image.shape[:2], mode="bilinear", align_corners=False)
-        return to_labels(to_regions(logits[0].argmax(0), self.label_set))
+        logits = self.network(x).logits
+        large = F.interpolate(logits, image.shape[:2], mode="bilinear", align_corners=False)
+        return to_labels(to_regions(large[0].argmax(0), self.label_set))
