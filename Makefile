@@ -7,6 +7,9 @@ INDEX_URL ?=
 PRESET ?= nano
 # Notebooks and tests at a time
 JOBS ?= 2
+# What `make train` trains after the codec, which takes seconds
+RECIPES := params/e13_train_clip/base.yaml params/e14_train_transfer/base.yaml \
+	params/e15_train_finisher/finisher.yaml params/e15_train_finisher/head.yaml
 VENV ?= .venv
 POSE_VENV ?= .venv-pose
 BIN := $(VENV)/bin
@@ -38,9 +41,9 @@ people: $(VENV)/.dev ## 64 rendered test people at 256x176 in data/example
 
 pose: $(POSE_VENV)/bin/python ## MediaPipe for `truepose pose`, in an environment of its own (1 GB; it needs Python 3.9 to 3.12)
 
-train: $(VENV)/.dev ## networks of the shipped kind from nothing: people, codec, region encoder, model, finishers (five hours; stop it and it goes on); ARGS: other params/
-	$(BIN)/truepose train $(or $(ARGS),$(addprefix params/e01_train_,codec.yaml clip.yaml base.yaml) -p resume=true)
-	$(if $(ARGS),,for part in finisher head; do $(BIN)/truepose train params/e01_train_$$part.yaml -p variant=base-$$part -p start=runs/e01_train/nano-base/export -p threads=0 -p resume=true || exit; done)
+train: $(VENV)/.dev ## networks of the shipped kind from nothing (five hours; stop it and it goes on); ARGS: other params/
+	$(BIN)/truepose train $(or $(ARGS),params/e12_train_codec/base.yaml)
+	$(if $(ARGS),,$(BIN)/truepose train $(RECIPES) -p resume=true)
 
 clean: ## remove what docs and tests leave behind; data/, runs/ and .venv stay
 	rm -rf _proc _docs _sphinx _site build dist *.egg-info .pytest_cache

@@ -63,7 +63,8 @@ def test_two_steps_from_any_folder(kind, tmp_path):
     assert pairs == set(people.pairs) and len(pairs) == 12
     objective = TransferObjective(model_from_preset("tiny"), make_scheduler())
     before = [p.clone() for p in objective.parameters()]
-    ended = fit(objective, lambda g: data.batch(2, g, targets=2), tmp_path/"run", steps=2, lr=1e-3, warmup=1, log_every=1)
+    ended = fit(objective, lambda g: data.batch(2, g, targets=2), tmp_path/"run",
+                steps=2, lr=1e-3, warmup=1, log_every=1)
     assert ended.finished and ended.step == 2
     assert all(np.isfinite(row["loss"]) for row in read_history(tmp_path/"run"/"history.csv"))
     assert any(not torch.equal(a, b) for a, b in zip(before, objective.parameters()))
@@ -83,8 +84,9 @@ def test_batches_of_the_fields_sizes(kind, size, tmp_path):
     assert (joints[..., :2] >= 0).all() and (joints[..., 0] <= size[1]).all() and (joints[..., 1] <= size[0]).all()
 
 
-TRAINING = """
-import os, signal, sys, torch
+PRELUDE = """
+import os, signal, sys, time
+import psutil, torch
 from truepose.config import get_preset
 from truepose.data.deepfashion import open_people
 from truepose.method.clip import clip_from_preset
@@ -92,17 +94,19 @@ from truepose.method.codec import codec_from_preset
 from truepose.method.model import model_from_preset
 from truepose.method.objective import make_scheduler
 from truepose.train.encoded import EncodedPeople
-from truepose.train.loop import fit
+from truepose.train.loop import fit, step_generator
 from truepose.train.pairs import TransferData
 from truepose.train.transfer import TransferObjective
 
-folder, run, keep, workers, dies_at = sys.argv[1], sys.argv[2], sys.argv[3] == "keep", int(sys.argv[4]), int(sys.argv[5])
 torch.manual_seed(0)
-preset, calls = get_preset("tiny"), []
-codec, clip = codec_from_preset(preset), clip_from_preset(preset)
-people = open_people(folder, preset.image_size, keep=keep)
+codec, clip = codec_from_preset(get_preset("tiny")), clip_from_preset(get_preset("tiny"))
+"""
+
+TRAINING = PRELUDE + """
+folder, run, keep, workers, dies_at = *sys.argv[1:3], sys.argv[3] == "keep", *map(int, sys.argv[4:])
+people = open_people(folder, (64, 44), keep=keep)
 for array in (people.images, people.regions, people.keypoints): array.workers = workers
-data = TransferData(EncodedPeople(codec, clip, people, keep=keep))
+data, calls = TransferData(EncodedPeople(codec, clip, people, keep=keep)), []
 def make_batch(generator):
     calls.append(1)
     if len(calls) == dies_at: os.kill(os.getpid(), signal.SIGKILL)
@@ -113,21 +117,21 @@ torch.save(objective.state_dict(), run + "/weights.pt")
 """
 
 
-def train(folder, run, keep, workers, dies_at):
-    command = [sys.executable, "-c", TRAINING, str(folder), str(run), "keep" if keep else "no", str(workers), str(dies_at)]
-    return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600)
+def run(script, *arguments):
+    return subprocess.run([sys.executable, "-c", script, *map(str, arguments)], env={**os.environ, "OMP_NUM_THREADS": "1"},
+                          capture_output=True, text=True, timeout=600)
 
 
 def test_killed_and_resumed_is_as_never_killed(tmp_path):
     "Killed while the caches are half full, then with another number of workers; never killed, and without any cache."
     folder = made(tmp_path, "gfla")
-    killed = train(folder, tmp_path/"killed", True, 3, dies_at=3)
+    killed = run(TRAINING, folder, tmp_path/"killed", "keep", 3, 3)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    for run, keep, workers in (("killed", True, 1), ("whole", False, 2)):
-        done = train(folder, tmp_path/run, keep, workers, dies_at=0)
+    for name, keep, workers in (("killed", "keep", 1), ("whole", "no", 2)):
+        done = run(TRAINING, folder, tmp_path/name, keep, workers, 0)
         assert done.returncode == 0, done.stderr[-2000:]
-        assert ("goes on at step" in done.stdout) == (run == "killed"), done.stdout
-    one, two = (torch.load(tmp_path/run/"weights.pt", weights_only=True) for run in ("killed", "whole"))
+        assert ("goes on at step" in done.stdout) == (name == "killed"), done.stdout
+    one, two = (torch.load(tmp_path/name/"weights.pt", weights_only=True) for name in ("killed", "whole"))
     assert one and all(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -166,33 +170,21 @@ def large_folder(folder, example, pictures, pairs):
     return folder
 
 
-MEASURE = """
-import sys, time, psutil
-from truepose.data.deepfashion import open_people
-from truepose.train.encoded import EncodedPeople
-from truepose.train.loop import step_generator
-from truepose.train.pairs import TransferData
-from tests_networks import codec, clip
-
-resident = lambda: psutil.Process().memory_info().rss / 1e6
+MEASURE = PRELUDE + """
+def resident(): return psutil.Process().memory_info().rss / 1e6
 before, begun = resident(), time.perf_counter()
-people = open_people(sys.argv[1], (512, 352), keep=False)
-data = TransferData(EncodedPeople(codec, clip, people, keep=False))
+data = TransferData(EncodedPeople(codec, clip, open_people(sys.argv[1], (512, 352), keep=False), keep=False))
 opened, seconds = resident(), time.perf_counter() - begun
-for step in range(int(sys.argv[2])): batch = data.batch(4, step_generator(0, step), targets=3)
-print(len(people.names), len(data.pairs), round(opened - before), round(resident() - opened), round(seconds, 1))
+for step in range(12): batch = data.batch(4, step_generator(0, step), targets=3)
+print(len(data.people.names), len(data.pairs), opened - before, resident() - opened, seconds)
 """
 
 
-def test_memory_of_the_true_size(tmp_path):
+def test_memory_of_the_true_size(tmp_path, request):
     "48,674 pictures and 101,966 pairs at 512x352: what is resident after opening them, and after batches."
+    if not request.config.getoption("--slow"): pytest.skip("writes 97,348 links and opens them: --slow")
     folder = large_folder(tmp_path/"fashion", made(tmp_path, "patn"), 48_674, 101_966)
-    script = MEASURE.replace("from tests_networks import codec, clip", (
-        "from truepose.config import get_preset; from truepose.method.clip import clip_from_preset; "
-        "from truepose.method.codec import codec_from_preset; preset = get_preset('tiny'); "
-        "codec, clip = codec_from_preset(preset), clip_from_preset(preset)"))
-    done = subprocess.run([sys.executable, "-c", script, str(folder), "12"], env={**os.environ, "OMP_NUM_THREADS": "1"},
-                          capture_output=True, text=True, timeout=600)
+    done = run(MEASURE, folder)
     assert done.returncode == 0, done.stderr[-2000:]
     pictures, pairs, opened, batches, seconds = map(float, done.stdout.split())
     print(f"{opened:.0f} MB and {seconds:.0f} s to open, {batches:.0f} MB for batches")

@@ -198,10 +198,14 @@ def test_a_figure_is_published_with_its_note(tmp_path, checkout):
 def test_a_finisher_is_trained_on_drawings_of_a_pipeline(tmp_path, places, part):
     from truepose.pipeline import pipeline_from_preset
     pipeline_from_preset("tiny").save_pretrained(tmp_path/"pipe")
-    given = dict(part=part, variant=tmp_path.name, render_scale=2, start=str(tmp_path/"pipe"), steps=2)
-    metrics = json.loads((run(NBS/"experiments"/"e01_train.ipynb", given, **places)/"metrics.json").read_text())
-    assert metrics["steps"] == 2 and {"val_drawn", "val_finished", "val_parsing", "val_miss_px"} <= set(metrics)
+    given = dict(part=part, variant=tmp_path.name, start=str(tmp_path/"pipe"), steps=2)
+    folder = run("e15_train_finisher", given, **places)
+    metrics = json.loads((folder/"metrics.json").read_text())
+    assert metrics["steps"] == 2
+    assert {"val_drawn", "val_finished", "val_parsing", "val_miss_px"} <= set(metrics)
 
 
 def test_a_finisher_needs_a_pipeline(places):
-    with pytest.raises(InputError, match="start: nowhere"): run(NBS/"experiments"/"e01_train.ipynb", dict(part="finisher", start="nowhere"), **places)
+    given = dict(part="finisher", start="nowhere")
+    with pytest.raises(InputError, match="start: nowhere"):
+        run("e15_train_finisher", given, **places)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .core import InputError, asset, atomic_write, read_json, repo_root
-from .core import runs_dir, write_json
+from .core import InputError, asset, atomic_write, device_info, read_json
+from .core import repo_root, runs_dir, write_json
 from .runs import find_notebook, read_params, run
 
 # %% ../nbs/05_reproduce.ipynb #3edd16f6
@@ -186,7 +186,7 @@ def reproduce(preset: str = "nano",  # nano: the shipped weights; tiny: random o
     lines = compare_measures(read_json(targets.measures), read_json(measures))
     wanted = sum(targets.figures.values(), [])
     lines += [compare_figure(*pair) for pair in zip(wanted, drawn, strict=True)]
-    write_comparison(lines, place, preset=preset)
+    write_comparison(lines, place, preset=preset, published=PLACES[preset], device=device_info())
     say(f"{table(lines)}\n\nfigures: {place / 'figures'}\nall lines: {place / 'comparison.csv'}")
     say(verdict(lines))
     return all(line.within for line in lines)

@@ -195,12 +195,13 @@ class ShopDataset(People):
 # %% ../../nbs/data/86_deepfashion.ipynb #319e4b0a
 def open_people(folder: str | Path,
                 size: tuple,  # (height, width) of the samples
-                split: str = "train",  # train or test, where the folder has both
+                split: str = "train",  # train or test, where the folder has several
                 label_set: str | None = None,  # of the parsing maps; what the layout says if None
                 keep: bool = True,  # decoded pictures, in `cache/` of the folder
                ) -> People:  # its `pairs` are those of the folder's list, if it has one
     "The data set of a folder: of this project, in files or shards, DeepFashion or WPose."
     folder = Path(folder)
+    if _is_ours(folder / split): folder = folder / split
     if not _is_ours(folder):
         return ShopDataset(folder, split, size, label_set=label_set, keep=keep)
     people = PeopleDataset(folder, size, label_set or LAYOUTS["people"].label_set, keep)

@@ -8,6 +8,7 @@ __all__ = ['RECENT', 'record_bytes', 'store_bytes', 'FileStore', 'MemoryStore', 
 # %% ../../nbs/data/55_store.ipynb #b3a1c2a3
 import math
 import os
+import shutil
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -154,5 +155,7 @@ def open_store(folder: str | Path,  # of the pictures
     if not keep or not os.access(cache if cache.exists() else folder, os.W_OK):
         return MemoryStore()
     for old in cache.glob(f"{kind}-*"):
-        if not old.name.startswith(f"{kind}-{stamp}-"): old.unlink(missing_ok=True)
+        if old.name.startswith(f"{kind}-{stamp}-"): continue
+        if old.is_dir(): shutil.rmtree(old, ignore_errors=True)  # as other versions keep them
+        else: old.unlink(missing_ok=True)
     return FileStore(cache / f"{kind}-{stamp}", n, fields)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TEXTS', 'SAVE_EVERY', 'GENERATING', 'pair_seed', 'copy_source', 'codec_roundtrip', 'truepose', 'write_rows',
            'read_rows', 'save_png', 'evaluate_method', 'evaluate', 'metrics_of', 'drawn_pairs', 'imported_modules',
-           'code_files', 'fingerprint']
+           'code_files', 'fingerprint', 'picture_settings']
 
 # %% ../../nbs/evaluate/40_methods.ipynb #f606b3c1
 import ast
@@ -101,7 +101,7 @@ def _measure(method: str, pair: dict, path: Path, seconds: float) -> dict:
     return dict(method=method, name=pair["name"], person=person_of(pair["name"]), seconds=seconds,
                 **pair_measures(load_image(path), truth, regions))
 
-# %% ../../nbs/evaluate/40_methods.ipynb #7ae124b7
+# %% ../../nbs/evaluate/40_methods.ipynb #9cb95b2a
 def _generate_missing(pairs: list,
                       generate,  # function (pairs, seeds) -> uint8 [n, h, w, 3]
                       folder: Path,  # of NAME.png
@@ -169,7 +169,7 @@ def evaluate(dataset,  # pairs as dicts, see `PairDataset`
         rows += evaluate_method(dataset, name, generate, folder, seed, batch_size, progress)
     return rows
 
-# %% ../../nbs/evaluate/40_methods.ipynb #ef48d5cb
+# %% ../../nbs/evaluate/40_methods.ipynb #dbb58d5a
 def metrics_of(rows: list,  # of `evaluate`
               ) -> dict:  # flat names, for metrics.json
     "Means and intervals of each method, counts, seconds per picture, and what is absent."
@@ -225,7 +225,7 @@ def imported_modules(names: tuple,  # of modules of this package, e.g. `data.pos
         left |= _imported_by(name, package or package_dir()) - found
     return found
 
-# %% ../../nbs/evaluate/40_methods.ipynb #3bba75e5
+# %% ../../nbs/evaluate/40_methods.ipynb #66afb8e9
 GENERATING = ("pipeline", "data.pairs", "photo.parser")  # they and their imports make pictures
 
 
@@ -246,3 +246,16 @@ def fingerprint(paths=None,  # files; None: the modules that make pictures
     for path in sorted(map(Path, paths or ())):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+# %% ../../nbs/evaluate/40_methods.ipynb #9a7c71c1
+def picture_settings(folder: str | Path,  # rendered people, with manifest.json
+                     dataset: PairDataset,  # of them
+                     weights: str | Path,  # folder of a saved pipeline; empty: random ones
+                     **others,  # that decide about the pictures: steps, scales, seed, preset
+                    ) -> dict:  # plain data
+    "What generated pictures follow from."
+    people = read_json(Path(folder) / "manifest.json")["files"]
+    drawn_by = fingerprint(Path(weights).rglob("*.safetensors")) if weights else "random"
+    return others | dict(size=list(dataset.people.size), people=fingerprint(text=str(people)),
+                         pairs=[list(pair) for pair in dataset.pairs], weights=drawn_by,
+                         code=fingerprint())

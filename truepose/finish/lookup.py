@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['enlarged', 'read', 'read_source', 'stream_shares', 'Lookup', 'Reading', 'LookupStates', 'LookupAttention',
-           'lookup_block', 'input_skip_gain', 'LookupModel', 'check_picture']
+           'lookup_block', 'input_skip_gain', 'check_picture', 'LookupModel']
 
 # %% ../../nbs/finish/10_lookup.ipynb #582427c2
 from dataclasses import dataclass
 
 import torch
-from diffusers import ModelMixin  # noqa: F401  diffusers looks for it in the module of a pipeline's part
+from diffusers import ModelMixin  # noqa: F401  diffusers wants it in the module of a part
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
@@ -39,7 +39,7 @@ def read(picture: torch.Tensor,  # [b, c, H, W]
 
 # %% ../../nbs/finish/10_lookup.ipynb #8952e9f2
 def read_source(places: list,  # per stream: [b, n, 2] from `mean_places`
-                shares: torch.Tensor,  # [b, n, streams] how much each stream counts for each target token
+                shares: torch.Tensor,  # [b, n, streams] how much each stream counts for a token
                 picture: torch.Tensor,  # [b, c, H, W] of the source
                 size: tuple,  # (h, w) of the target's grid
                ) -> torch.Tensor:  # [b, c, H, W]
@@ -56,7 +56,7 @@ def stream_shares(assignment: torch.Tensor,  # [b, n, R]; R = 0 without region c
                   streams: dict,  # stream name -> its regions
                   groups: list,  # a `GroupTokens` per stream
                  ) -> torch.Tensor:  # [b, n, streams]
-    "How much of each target token belongs to each stream's regions; 0 where the source has no token of it."
+    "How much of each target token is of each stream's regions; 0 where the source has none of it."
     present = torch.stack([tokens.present for tokens in groups], -1)[:, None]
     if not assignment.shape[-1]:  # nothing is known: the streams that are there share it out
         evenly = present / present.sum(-1, keepdim=True).clamp(min=1)
@@ -84,7 +84,7 @@ class Lookup(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor,  # [b, n, dim] target tokens
                 picture: torch.Tensor,  # [b, 3, H, W] from `read_source`
-               ) -> tuple:  # what is added to the tokens [b, n, dim], to the prediction [b, n, latent_channels]
+               ) -> tuple:  # added to the tokens [b, n, dim], to the prediction [b, n, channels]
         patches = F.pixel_unshuffle(picture, self.factor).flatten(2).mT.to(hidden_states.dtype)
         return self.to_tokens(patches), self.to_latents(patches) * self.gate(hidden_states)
 
@@ -109,7 +109,7 @@ class LookupStates(SourceStates):
         states.picture = self.picture.repeat_interleave(n, 0)
         return states
 
-
+# %% ../../nbs/finish/10_lookup.ipynb #20b7f197
 class LookupAttention(AlignedAttention):
     "Aligned attention that also reads the source picture where its streams point (ours)."
     def __init__(self, aligned: AlignedAttention,  # whose place it takes
@@ -132,8 +132,10 @@ class LookupAttention(AlignedAttention):
         # 3. the picture there
         picture = read_source(places, shares, source.picture, size)
         tokens, latents = self.lookup(hidden_states, picture)
-        record.lookup = Reading(picture=picture, places=torch.stack(places, 1).mT.unflatten(3, size),
-                                shares=shares.mT.unflatten(2, size), latents=latents.mT.unflatten(2, size))
+        record.lookup = Reading(picture=picture,
+                                places=torch.stack(places, 1).mT.unflatten(3, size),
+                                shares=shares.mT.unflatten(2, size),
+                                latents=latents.mT.unflatten(2, size))
         return looked + tokens
 
 # %% ../../nbs/finish/10_lookup.ipynb #d24c904b
@@ -148,17 +150,28 @@ def input_skip_gain(target_net: ConditionedUNet) -> nn.Linear:
     width = target_net.time_embedding.linear_2.out_features
     return zero_init(nn.Linear(width, target_net.config.out_channels))
 
+# %% ../../nbs/finish/10_lookup.ipynb #719ba4ae
+def check_picture(picture, latents, factor: int):
+    "Refuse a source without a picture, or one of another size."
+    wanted = tuple(factor * side for side in latents.shape[-2:])
+    if picture is not None and tuple(picture.shape[-2:]) == wanted: return
+    given = "missing" if picture is None else f"{tuple(picture.shape)}"
+    raise ValueError(f"picture: {given}; this model looks up in the source picture, "
+                     f"{factor} pixels to a latent of {tuple(latents.shape)}")
+
 # %% ../../nbs/finish/10_lookup.ipynb #ce881a47
 class LookupModel(TruePoseModel):
-    "TruePose with our additions: the source picture is read where attention points, and an input skip."
+    "TruePose with our additions: the source picture is read where attention points; an input skip."
     @register_to_config
-    def __init__(self, unet: dict, embed_dim: int, pose_channels: tuple = (16, 32, 64), look: str = "hpfa",
-                 parsing_input: bool = True, region_context: bool = True, alignment_bias: bool = True,
-                 gate_init: float = 0.0,  # these as in `TruePoseModel`
+    def __init__(self, unet: dict, embed_dim: int,  # all but the last two as in `TruePoseModel`
+                 pose_channels: tuple = (16, 32, 64), look: str = "hpfa",
+                 parsing_input: bool = True, region_context: bool = True,
+                 alignment_bias: bool = True, gate_init: float = 0.0,
                  lookup: int = 0,  # pixels per latent, per side; 0: the picture is not read
-                 input_skip: bool = True,  # a learned share of the noisy latents is added to the prediction
+                 input_skip: bool = True,  # a learned share of the noisy latents is predicted
                 ):
-        super().__init__(unet, embed_dim, pose_channels, look, parsing_input, region_context, alignment_bias, gate_init)
+        super().__init__(unet, embed_dim, pose_channels, look, parsing_input, region_context,
+                         alignment_bias, gate_init)
         net = self.target_net
         self.skip_gain = input_skip_gain(net) if input_skip else None
         if not lookup or not STREAMS[look]: return
@@ -171,9 +184,11 @@ class LookupModel(TruePoseModel):
                       record: Record = None) -> SourceStates:
         "As `TruePoseModel.encode_source`; keeps the picture, if it will be read."
         if self.config.lookup: check_picture(picture, latents, self.config.lookup)
-        states = super().encode_source(latents, regions, embeddings, present, keep_source, record=record)
+        states = super().encode_source(latents, regions, embeddings, present, keep_source,
+                                       record=record)
         if not self.config.lookup or not states.pairs: return states
-        return LookupStates(**vars(states), picture=picture if states.rows is None else picture[states.rows])
+        if states.rows is not None: picture = picture[states.rows]
+        return LookupStates(**vars(states), picture=picture)
 
     def forward(self, noisy_latents, timesteps, pose_features, states,
                 record: Record = None,  # also receives a `Reading`
@@ -183,18 +198,10 @@ class LookupModel(TruePoseModel):
         record.lookup = None
         sample = super().forward(noisy_latents, timesteps, pose_features, states, record).sample
         if record.lookup is not None:
-            latents = record.lookup.latents.to(sample.dtype)
-            sample = sample + latents if states.rows is None else sample.index_add(0, states.rows, latents)
+            latents, rows = record.lookup.latents.to(sample.dtype), states.rows
+            sample = sample + latents if rows is None else sample.index_add(0, rows, latents)
         if self.skip_gain is not None:
             frequencies = self.target_net.time_proj(timesteps).to(noisy_latents.dtype)
             gain = self.skip_gain(self.target_net.time_embedding(frequencies))
             sample = sample + gain[:, :, None, None] * noisy_latents
         return TruePoseOutput(sample=sample)
-
-
-def check_picture(picture, latents, factor: int):
-    "Refuse a source without a picture, or one of another size."
-    wanted = tuple(factor * side for side in latents.shape[-2:])
-    if picture is not None and tuple(picture.shape[-2:]) == wanted: return
-    given = "missing" if picture is None else f"{tuple(picture.shape)}"
-    raise ValueError(f"picture: {given}; this model looks up in the source picture, {factor} pixels to a latent of {tuple(latents.shape)}")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LAYERS', 'layer_of_region', 'in_layers', 'tones', 'regions_shown', 'sideless', 'fineness', 'SourcePhoto', 'Guess',
            'Finished', 'pixel_unet', 'channels_of_target', 'Finisher', 'windows', 'joints_in_window', 'views',
-           'guess_source', 'pointed_at', 'guess', 'paint', 'find', 'near_enough', 'fine_enough', 'forward', 'finish']
+           'guess_source', 'pointed_at', 'guess', 'paint', 'near_enough', 'fine_enough', 'find', 'forward', 'finish']
 
 # %% ../../nbs/finish/40_network.ipynb #aca732e8
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def in_layers(shares: torch.Tensor,  # [b, 13, ...] of regions
     none = torch.zeros_like(shares[:, :len(LAYERS)])
     return none.index_add(1, layer_of_region().to(shares.device), shares)
 
-
+# %% ../../nbs/finish/40_network.ipynb #7a4becab
 def tones(picture: torch.Tensor,  # [b, 3, h, w] in [-1, 1]
           shares: torch.Tensor,  # [b, 13, h, w] of regions
          ) -> torch.Tensor:  # [b, 6, 3]
@@ -67,7 +67,7 @@ def sideless(places: torch.Tensor,  # [b, 3, ...] metres
     "Places of a head, of which a mirror image is as good: heads are symmetric."
     return torch.cat([places[:, :1].abs(), places[:, 1:]], 1)
 
-
+# %% ../../nbs/finish/40_network.ipynb #728f99bf
 def fineness(places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1] in a source of as many cells
             ) -> torch.Tensor:  # [b, 1, h, w]
     "How many cells of the source a target cell spans, in the direction in which it spans fewest."
@@ -86,7 +86,7 @@ class SourcePhoto:
     "What a finisher needs of a batch of sources."
     image: torch.Tensor  # [m, 3, H, W] in [-1, 1], at the size of the result
     regions: torch.Tensor  # long [m, H, W] their parsing maps
-    keypoints: torch.Tensor  # [m, 18, 3] their poses, in pixels of the drawing; zeros where they are not known
+    keypoints: torch.Tensor  # [m, 18, 3] in pixels of the drawing; zeros where they are not known
 
     def repeat(self, n: int) -> "SourcePhoto":
         "Every row n times."
@@ -106,7 +106,7 @@ class Guess(BaseOutput):
 
 @dataclass
 class Finished(BaseOutput):
-    "What becomes of it. H, W = scale * h, scale * w."
+    "The finished picture and how it came about. H, W = scale * h, scale * w."
     images: torch.Tensor  # [b, 3, H, W] in [-1, 1], not clamped
     painted: torch.Tensor  # [b, 3, H, W] as if nothing were read
     behind: torch.Tensor  # [b, 3, H, W] what stands behind the person
@@ -117,7 +117,8 @@ class Finished(BaseOutput):
 # %% ../../nbs/finish/40_network.ipynb #84b95dc6
 def pixel_unet(channels_in: int, channels_out: int, widths: tuple, norm_groups: int) -> UNet2DModel:
     "A UNet of convolutions that makes no use of its timestep; it says zero at first."
-    unet = UNet2DModel(in_channels=channels_in, out_channels=channels_out, block_out_channels=tuple(widths),
+    unet = UNet2DModel(in_channels=channels_in, out_channels=channels_out,
+                       block_out_channels=tuple(widths),
                        down_block_types=("DownBlock2D",) * len(widths),
                        up_block_types=("UpBlock2D",) * len(widths),
                        layers_per_block=1, norm_num_groups=norm_groups, time_embedding_dim=1)
@@ -130,7 +131,7 @@ def channels_of_target(streams: int, cell: int) -> int:
     "How many channels the target's network is given."
     pixels = 3 * cell ** 2
     drawing = pixels + 21  # and the pose map
-    of_stream = 1 + pixels + 1 + 3  # share, what it points to, whether that is inside, where on the body
+    of_stream = 1 + pixels + 1 + 3  # share, what it points to, is it inside, where on the body
     return drawing + len(REGIONS) + streams * of_stream + 3 * len(LAYERS)
 
 # %% ../../nbs/finish/40_network.ipynb #257be519
@@ -139,7 +140,7 @@ class Finisher(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, look: str = "hpfa",  # of the denoiser at the source: `reference` or `hpfa`
                  reads: str = "clothes",  # the region group that is read from the source
-                 window: int = 0,  # side of the window around the head in pixels of the drawing; 0: the whole picture
+                 window: int = 0,  # around the head, side in pixels of the drawing; 0: all of it
                  scale: int = 2,  # pixels of photo and result per pixel of the drawing, per side
                  cell: int = 2,  # pixels of the drawing per cell, per side
                  widths: tuple = (48, 96, 96),  # channels of each level of the target's UNet
@@ -149,8 +150,10 @@ class Finisher(ModelMixin, ConfigMixin):
         pixels = 3 * cell ** 2
         source_channels = pixels + len(REGIONS) + 21  # photo, parsing map, pose map
         self.source_unet = pixel_unet(source_channels, 3, source_widths, norm_groups)
-        said = 4 + (len(REGIONS) + 3 * len(LAYERS)) * cell ** 2  # body, visible; regions and layers of pixels
-        self.unet = pixel_unet(channels_of_target(len(STREAMS[look]), cell), said, widths, norm_groups)
+        given = channels_of_target(len(STREAMS[look]), cell)
+        of_pixels = len(REGIONS) + 3 * len(LAYERS)
+        said = 3 + 1 + of_pixels * cell ** 2  # body, visible; regions and layers of pixels
+        self.unet = pixel_unet(given, said, widths, norm_groups)
 
     @classmethod
     def from_config(cls, config, **options):
@@ -159,7 +162,8 @@ class Finisher(ModelMixin, ConfigMixin):
         return super().from_config(config, **options)
 
 # %% ../../nbs/finish/40_network.ipynb #819a8927
-def windows(self: Finisher, keypoints: torch.Tensor,  # [b, 18, 3] of the target, in pixels of the drawing
+def windows(self: Finisher,
+            keypoints: torch.Tensor,  # [b, 18, 3] of the target, in pixels of the drawing
             regions: torch.Tensor,  # long [b, H, W] parsing map of the source
             size: tuple,  # (height, width) of the drawing
            ) -> tuple:  # windows of target and source [b, 4], known bool [b]
@@ -168,9 +172,13 @@ def windows(self: Finisher, keypoints: torch.Tensor,  # [b, 18, 3] of the target
         at, known = head_windows(keypoints, size)
         return at, group_windows(regions, GROUPS[self.config.reads]), known
     everything = whole(len(regions), regions.device)
-    return everything, everything, torch.ones(len(regions), dtype=torch.bool, device=regions.device)
+    known = torch.ones(len(regions), dtype=torch.bool, device=regions.device)
+    return everything, everything, known
 
 
+Finisher.windows = windows
+
+# %% ../../nbs/finish/40_network.ipynb #17cac9c3
 def joints_in_window(keypoints: torch.Tensor,  # [b, 18, 3] in pixels of the picture
                      window: torch.Tensor,  # [b, 4]
                      size: tuple,  # (height, width) of the picture
@@ -179,53 +187,70 @@ def joints_in_window(keypoints: torch.Tensor,  # [b, 18, 3] in pixels of the pic
     "The same joints, as the window shows them."
     half = window.new_tensor([size[1], size[0]]) / 2
     half_window = window.new_tensor([window_size[1], window_size[0]]) / 2
-    at = ((keypoints[..., :2] / half - 1 - window[:, None, :2]) / window[:, None, 2:] + 1) * half_window
-    return torch.cat([at, keypoints[..., 2:]], -1)
+    in_picture = keypoints[..., :2] / half - 1  # in [-1, 1]
+    in_window = (in_picture - window[:, None, :2]) / window[:, None, 2:]
+    return torch.cat([(in_window + 1) * half_window, keypoints[..., 2:]], -1)
 
-
-def views(self: Finisher, drawn: torch.Tensor,  # [b, 3, h, w] in [-1, 1], of the codec
+# %% ../../nbs/finish/40_network.ipynb #e396b6d6
+def views(self: Finisher,
+          drawn: torch.Tensor,  # [b, 3, h, w] in [-1, 1], of the codec
           places: torch.Tensor,  # [b, streams, 2, n, m] where each stream points, see `Reading`
           shares: torch.Tensor,  # [b, streams, n, m]
           photo: torch.Tensor,  # [b, 3, H, W] in [-1, 1] the source
           regions: torch.Tensor,  # long [b, H, W] parsing map of the source
           keypoints: torch.Tensor,  # [b, 18, 3] of the target, in pixels of the drawing
-          source_keypoints: torch.Tensor,  # [b, 18, 3] of the source, the same; zeros where they are not known
+          source_keypoints: torch.Tensor,  # [b, 18, 3] of the source; zeros where not known
           at: torch.Tensor, source_at: torch.Tensor,  # [b, 4] windows
          ) -> dict:  # the arguments of `guess`
     "All that is known of a pair, through windows."
-    side = self.config.window
+    # 1. sizes: of the window in pixels, in cells, and of the result
     whole_size = tuple(drawn.shape[-2:])
+    side = self.config.window
     size = (side, side) if side else whole_size
     grid = tuple(n // self.config.cell for n in size)
     full = tuple(n * self.config.scale for n in size)
+    # 2. where the streams point, counted in the source's window
     streams = crop(places.flatten(1, 2), at, grid).unflatten(1, (-1, 2))
-    in_source_window = (streams - source_at[:, None, :2, None, None]) / source_at[:, None, 2:, None, None]
+    centre = source_at[:, None, :2, None, None]
+    reach = source_at[:, None, 2:, None, None]
+    # 3. parsing map and skeletons
     labels = crop(regions[:, None], source_at, full, "nearest")[:, 0].long()
-    return dict(drawn=crop(drawn, at, size), places=in_source_window, shares=crop(shares, at, grid),
-                photo=crop(photo, source_at, full), maps=one_hot(labels),
-                pose_map=pose_map(joints_in_window(keypoints, at, whole_size, size), size),
-                source_pose_map=pose_map(joints_in_window(source_keypoints, source_at, whole_size, size), size))
+    joints = joints_in_window(keypoints, at, whole_size, size)
+    source_joints = joints_in_window(source_keypoints, source_at, whole_size, size)
+    return dict(drawn=crop(drawn, at, size),
+                places=(streams - centre) / reach,
+                shares=crop(shares, at, grid),
+                photo=crop(photo, source_at, full),
+                maps=one_hot(labels),
+                pose_map=pose_map(joints, size),
+                source_pose_map=pose_map(source_joints, size))
 
 
-Finisher.windows, Finisher.views = windows, views
+Finisher.views = views
 
 # %% ../../nbs/finish/40_network.ipynb #d72ee4f9
-def guess_source(self: Finisher, small: torch.Tensor,  # [b, 3, h, w] the photo at the size of the drawing
+def guess_source(self: Finisher,
+                 small: torch.Tensor,  # [b, 3, h, w] the photo at the size of the drawing
                  region_shares: torch.Tensor,  # [b, 13, *grid]
                  source_pose_map: torch.Tensor,  # [b, 21, h, w]
                 ) -> torch.Tensor:  # [b, 3, *grid] metres
     "Where on the body the source's cells are."
     cell = self.config.cell
-    given = torch.cat([F.pixel_unshuffle(small, cell), region_shares, F.avg_pool2d(source_pose_map, cell)], 1)
+    pixels = F.pixel_unshuffle(small, cell)
+    pose = F.avg_pool2d(source_pose_map, cell)
+    given = torch.cat([pixels, region_shares, pose], 1)
     timestep = torch.zeros(len(small), device=small.device)
     return self.source_unet(given.to(self.dtype), timestep).sample.float()
 
 
+Finisher.guess_source = guess_source
+
+# %% ../../nbs/finish/40_network.ipynb #2aeac772
 def pointed_at(self: Finisher, small, region_shares, source_body,  # of the source
                places: torch.Tensor,  # [b, streams, 2, *grid]
                size: tuple,  # (h, w) of the drawing
               ) -> list:  # of [b, channels, *grid]
-    "Of each stream: the source's pixels where it points, whether that is inside its group, and where on the body."
+    "Of each stream: the pixels where it points, whether they are of its group, where on the body."
     parts = []
     for g, names in enumerate(STREAMS[self.config.look].values()):
         inside = region_shares[:, in_regions(names, small.device)].sum(1, keepdim=True)
@@ -235,7 +260,7 @@ def pointed_at(self: Finisher, small, region_shares, source_body,  # of the sour
     return parts
 
 
-Finisher.guess_source, Finisher.pointed_at = guess_source, pointed_at
+Finisher.pointed_at = pointed_at
 
 # %% ../../nbs/finish/40_network.ipynb #2fe37df1
 def guess(self: Finisher, drawn: torch.Tensor,  # [b, 3, h, w]
@@ -247,7 +272,7 @@ def guess(self: Finisher, drawn: torch.Tensor,  # [b, 3, h, w]
           source_pose_map: torch.Tensor,  # [b, 21, h, w]
          ) -> Guess:
     "What the networks say to what they are given, see `views`."
-    b, cell, scale = len(drawn), self.config.cell, self.config.scale
+    cell, scale = self.config.cell, self.config.scale
     grid, size = shares.shape[-2:], tuple(drawn.shape[-2:])
     def everywhere(x): return x.flatten(1)[..., None, None].expand(-1, -1, *grid)
     # 1. the source: small, its regions, where on the body, its colours
@@ -255,58 +280,45 @@ def guess(self: Finisher, drawn: torch.Tensor,  # [b, 3, h, w]
     region_shares = F.avg_pool2d(maps.float(), cell * scale)
     source_body = self.guess_source(small, region_shares, source_pose_map)
     known = regions_shown(maps.float()).float()  # [b, 13]
-    has_layer = in_layers(known) > 0  # [b, 6]
+    has_layer = (in_layers(known) > 0)[..., None]  # [b, 6, 1]
     colours = tones(small, F.avg_pool2d(maps.float(), scale))  # [b, 6, 3]
     # 2. the target
-    given = [F.pixel_unshuffle(drawn.float(), cell), F.avg_pool2d(pose_map, cell), everywhere(known), shares.float(),
+    given = [F.pixel_unshuffle(drawn.float(), cell), F.avg_pool2d(pose_map, cell),
+             everywhere(known), shares.float(),
              *self.pointed_at(small, region_shares, source_body, places, size),
-             everywhere(colours * has_layer[..., None])]
-    timestep = torch.zeros(b, device=drawn.device)
+             everywhere(colours * has_layer)]
+    timestep = torch.zeros(len(drawn), device=drawn.device)
     said = self.unet(torch.cat(given, 1).to(self.dtype), timestep).sample.float()
     # 3. taken apart
-    body, visible, regions, layers = said.split([3, 1, len(REGIONS) * cell ** 2, 3 * len(LAYERS) * cell ** 2], 1)
+    channels = [3, 1, len(REGIONS) * cell ** 2, 3 * len(LAYERS) * cell ** 2]
+    body, visible, regions, layers = said.split(channels, 1)
     regions = F.pixel_shuffle(regions, cell)
     drawn_colours = tones(drawn.float(), regions.detach().softmax(1))
-    base = torch.where(has_layer[..., None], colours, drawn_colours)
+    base = torch.where(has_layer, colours, drawn_colours)
     layers = base[..., None, None] + F.pixel_shuffle(layers, cell).unflatten(1, (-1, 3))
-    return Guess(regions=regions, layers=layers, body=body, source_body=source_body, visible=visible)
+    return Guess(regions=regions, layers=layers, body=body, source_body=source_body,
+                 visible=visible)
 
 
 Finisher.guess = guess
 
 # %% ../../nbs/finish/40_network.ipynb #2b196d5e
 def paint(said: Guess, full: tuple,  # (H, W)
-          behind: torch.Tensor = None,  # [b, 3, H, W] what stands behind the person; None: as painted
+          behind: torch.Tensor = None,  # [b, 3, H, W] behind the person; None: as painted
           sharpness: float = 3.0,  # of the edges between regions
-         ) -> tuple:  # the painting [b, 3, H, W], its layers [b, 6, 3, H, W], regions [b, 13, H, W] in [0, 1]
-    "Layers of paint, of which the parsing map shows one at each pixel."
+         ) -> tuple:  # painting [b, 3, H, W], layers [b, 6, 3, H, W], regions [b, 13, H, W]
+    "Layers of paint, of which the parsing map (probabilities of regions) shows one at each pixel."
     regions = (sharpness * enlarged(said.regions, full)).softmax(1)
     layers = enlarged(said.layers.flatten(1, 2), full).unflatten(1, (-1, 3))
     if behind is not None: layers = torch.cat([behind[:, None], layers[:, 1:]], 1)
     painting = (in_layers(regions)[:, :, None] * layers).sum(1)
     return painting, layers, regions
 
-
-def find(self: Finisher, said: Guess,
-         regions: torch.Tensor,  # [b, 13, H, W] of the target, probabilities
-         maps: torch.Tensor,  # [b, 13, H, W] of the source, one-hot
-        ) -> tuple:  # places [b, 2, *grid], how sure it is that the source shows them [b, 1, *grid]
-    "Where in the source each cell of the target is."
-    fine = self.config.cell * self.config.scale
-    kept = in_regions(GROUPS[self.config.reads], maps.device)
-    readable = F.avg_pool2d(maps * kept[:, None, None], fine)
-    reach = 1 if self.config.window else 4  # cells; cloth is a pattern, which goes on; a head is not
-    places = find_places(said.body, F.avg_pool2d(regions, fine), said.source_body, readable, reach)
-    gap = (symmetric(read(said.source_body, places)) - symmetric(said.body)).norm(dim=1, keepdim=True)
-    places = smoothed(places, said.body, gap)
-    sure = said.visible.sigmoid()
-    if self.config.window: sure = sure * near_enough(said, places) * fine_enough(places)
-    return places, sure
-
-
+# %% ../../nbs/finish/40_network.ipynb #801ac27a
 def near_enough(said: Guess, places: torch.Tensor) -> torch.Tensor:  # [b, 1, *grid] in [0, 1]
     "Within four centimetres of what was looked for, or of its mirror image."
-    off = (sideless(read(said.source_body, places)) - sideless(said.body)).norm(dim=1, keepdim=True)  # metres
+    found = read(said.source_body, places)
+    off = (sideless(found) - sideless(said.body)).norm(dim=1, keepdim=True)  # metres
     return ((.04 - off) / .01).sigmoid()
 
 
@@ -314,12 +326,36 @@ def fine_enough(places: torch.Tensor) -> torch.Tensor:  # [b, 1, *grid] in [0, 1
     "Not stretched from less than half as many cells of the source."
     return ((fineness(places) - .5) / .025).sigmoid()
 
+# %% ../../nbs/finish/40_network.ipynb #0daae634
+def find(self: Finisher, said: Guess,
+         regions: torch.Tensor,  # [b, 13, H, W] of the target, probabilities
+         maps: torch.Tensor,  # [b, 13, H, W] of the source, one-hot
+        ) -> tuple:  # places [b, 2, *grid], how sure the source shows them [b, 1, *grid]
+    "Where in the source each cell of the target is."
+    # 1. the cells that may be read
+    fine = self.config.cell * self.config.scale
+    kept = in_regions(GROUPS[self.config.reads], maps.device)
+    readable = F.avg_pool2d(maps * kept[:, None, None], fine)
+    # 2. the nearest on the body
+    wanted = F.avg_pool2d(regions, fine)
+    reach = 1 if self.config.window else 4  # cells; a pattern of cloth goes on, a head does not
+    places = find_places(said.body, wanted, said.source_body, readable, reach)
+    # 3. smoothed
+    found = read(said.source_body, places)
+    gap = (symmetric(found) - symmetric(said.body)).norm(dim=1, keepdim=True)  # metres
+    places = smoothed(places, said.body, gap)
+    # 4. whether the source shows them
+    sure = said.visible.sigmoid()
+    if self.config.window: sure = sure * near_enough(said, places) * fine_enough(places)
+    return places, sure
+
 
 Finisher.find = find
 
 # %% ../../nbs/finish/40_network.ipynb #2f8be292
-def forward(self: Finisher, drawn, places, shares, photo, maps, pose_map, source_pose_map,  # as for `guess`
-            behind: torch.Tensor = None,  # [b, 3, H, W] what stands behind the person; None: what is painted
+def forward(self: Finisher, drawn, places, shares, photo, maps,
+            pose_map, source_pose_map,  # all as for `guess`
+            behind: torch.Tensor = None,  # [b, 3, H, W] behind the person; None: what is painted
            ) -> Finished:
     "The finished picture of what is given."
     # 1. what the networks say, and the painting that follows from it
@@ -334,36 +370,45 @@ def forward(self: Finisher, drawn, places, shares, photo, maps, pose_map, source
     shown = regions_shown(maps)[..., None, None]
     likely = (regions * shown)[:, kept]
     masks = (maps * shown)[:, kept]
-    if self.config.window: likely, masks = likely.sum(1, keepdim=True), masks.sum(1, keepdim=True)
+    if self.config.window:
+        likely = likely.sum(1, keepdim=True)
+        masks = masks.sum(1, keepdim=True)
     goes_on = spread_out if self.config.window else mirrored_out
     pieces = read_pieces(photo, masks, likely, found, goes_on)
     # 4. over the paint
     share = likely.sum(1, keepdim=True) * enlarged(sure, full)
     images = painted + share * (pieces - painted)
-    return Finished(images=images, painted=painted, behind=layers[:, 0], regions=regions, places=found, read=share)
+    return Finished(images=images, painted=painted, behind=layers[:, 0], regions=regions,
+                    places=found, read=share)
 
 
 Finisher.forward = forward
 
 # %% ../../nbs/finish/40_network.ipynb #c8fb2edf
-def finish(self: Finisher, picture: torch.Tensor, behind: torch.Tensor,  # [b, 3, H, W] made so far; what is behind
+def finish(self: Finisher, picture: torch.Tensor,  # [b, 3, H, W] made so far
+           behind: torch.Tensor,  # [b, 3, H, W] what stands behind the person
            drawn: torch.Tensor,  # [b, 3, h, w] the drawing
            reading: Reading,  # what the denoiser read
            photo: SourcePhoto,
            keypoints: torch.Tensor,  # [b, 18, 3] of the targets, in pixels of the drawing
           ) -> tuple:  # two [b, 3, H, W] in [-1, 1]
     "The picture, finished where this finisher works, and what stands behind the person."
+    # 1. through windows
     at, source_at, known = self.windows(keypoints, photo.regions, drawn.shape[-2:])
-    given = self.views(drawn, reading.places, reading.shares, photo.image, photo.regions, keypoints, photo.keypoints, at, source_at)
+    given = self.views(drawn, reading.places, reading.shares, photo.image, photo.regions,
+                       keypoints, photo.keypoints, at, source_at)
+    # 2. the whole picture: done
     if not self.config.window:
         out = self(**given)
         return out.images.clamp(-1, 1), out.behind
+    # 3. the head: laid over the picture, without clothes, fading in the outermost twelfth
     side = given["photo"].shape[-1]
     out = self(**given, behind=crop(behind, at, (side, side)))
     from_edge = 1 - token_centres((side, side), drawn.device).abs().amax(1)
-    fade = from_edge.mul(6).clamp(0, 1).unflatten(0, (1, side, side))  # in the outermost twelfth
-    no_clothes = out.regions[:, ~in_regions(GROUPS["clothes"], drawn.device)].sum(1, keepdim=True)
-    cover = no_clothes * fade * known[:, None, None, None]
+    fade = from_edge.mul(6).clamp(0, 1).unflatten(0, (1, side, side))
+    no_clothes = ~in_regions(GROUPS["clothes"], drawn.device)
+    share = out.regions[:, no_clothes].sum(1, keepdim=True)
+    cover = share * fade * known[:, None, None, None]
     return paste(picture, out.images.clamp(-1, 1), cover, at), behind
 
 

@@ -18,7 +18,7 @@ def slope_along(places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1]
                 axis: int,  # 2: rows, 3: columns
                 largest: torch.Tensor,  # [1, 2, 1, 1] a larger step is a jump
                ) -> torch.Tensor:  # [b, 2, h, w]
-    "How far the place moves from cell to cell: mean of both sides, or of the one that does not jump."
+    "How far the place moves from cell to cell: mean of both sides, or the one that does not jump."
     step = places.diff(dim=axis)
     step = step * (step.abs() < largest).all(1, keepdim=True)
     edge = torch.zeros_like(places.narrow(axis, 0, 1))
@@ -29,8 +29,8 @@ def slope_along(places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1]
 
 # %% ../../nbs/finish/35_pieces.ipynb #8608b466
 def cells_beside(pixels: int, cells: int, step: int,  # 0: the cell before, 1: the one after
-                 device=None) -> tuple:  # number of the cell [pixels] long, distance [pixels] in cells, weight [pixels]
-    "Of each pixel along one side: one of the two cells beside it, how far it is away, and how much it counts."
+                 device=None) -> tuple:  # [pixels] each: number of the cell, distance, weight
+    "Of each pixel along one side: one of the two cells beside it, how far it is, what it counts."
     at = (torch.arange(pixels, device=device) + .5) / pixels * cells - .5
     index = at.floor() + step
     inside = index.clamp(0, cells - 1)
@@ -39,12 +39,13 @@ def cells_beside(pixels: int, cells: int, step: int,  # 0: the cell before, 1: t
 # %% ../../nbs/finish/35_pieces.ipynb #2823050a
 def read_cells(picture: torch.Tensor,  # [b, c, H, W]
                places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1], of cells
-               jump: float = 2.0,  # cells: neighbours that are farther apart are two different things
+               jump: float = 2.0,  # cells: neighbours that are farther apart are two things
               ) -> torch.Tensor:  # float32 [b, c, H, W]
-    "The picture at places between cells: bilinear where neighbours agree, straight on beside a jump."
+    "The picture at places between cells: bilinear where they agree, straight on beside a jump."
     (h, w), (height, width) = places.shape[-2:], picture.shape[-2:]
     cell = places.new_tensor([2 / w, 2 / h]).view(1, 2, 1, 1)
-    known = torch.cat([places, slope_along(places, 3, jump * cell), slope_along(places, 2, jump * cell)], 1)
+    slopes = [slope_along(places, axis, jump * cell) for axis in (3, 2)]  # across, along
+    known = torch.cat([places, *slopes], 1)
     smooth = enlarged(places, (height, width))
     mixed, agree = 0, True
     for row_step in (0, 1):
@@ -68,7 +69,7 @@ def inside_of(mask: torch.Tensor,  # [b, 1, H, W] in {0, 1}
 def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
                mask: torch.Tensor,  # [b, 1, H, W] in {0, 1}
               ) -> torch.Tensor:  # float32 [b, 3, H, W]
-    "The picture inside of the mask, outside of it what is near inside; all of it if there is no inside."
+    "The picture inside of the mask, outside what is near inside; all if there is no inside."
     inner = inside_of(mask)
     known = [torch.cat([picture.float() * inner, inner], 1)]
     while min(known[-1].shape[-2:]) > 1:
@@ -85,7 +86,7 @@ def spread_out(picture: torch.Tensor,  # [b, 3, H, W]
 def mirrored_out(picture: torch.Tensor,  # [b, 3, H, W]
                  mask: torch.Tensor,  # [b, 1, H, W] in {0, 1}
                 ) -> torch.Tensor:  # float32 [b, 3, H, W]
-    "The picture inside of the mask, outside its mirror image at the nearest edge; then the edge's colour."
+    "The picture inside of the mask, outside its mirror image at the edge; then the edge's colour."
     height, width = picture.shape[-2:]
     index = np.empty((len(picture), height * width), np.int64)
     for k, inside in enumerate(inside_of(mask)[:, 0].cpu().numpy() > 0):
@@ -100,7 +101,7 @@ def mirrored_out(picture: torch.Tensor,  # [b, 3, H, W]
 # %% ../../nbs/finish/35_pieces.ipynb #e2e2b6c0
 def read_pieces(photo: torch.Tensor,  # [b, 3, H, W]
                 masks: torch.Tensor,  # [b, n, H, W] in {0, 1}, where the photo shows each piece
-                shares: torch.Tensor,  # [b, n, H, W] in [0, 1], how likely a pixel of the result shows it
+                shares: torch.Tensor,  # [b, n, H, W] in [0, 1], how likely a pixel shows it
                 places: torch.Tensor,  # [b, 2, h, w] x, y in [-1, 1] where to read, of cells
                 goes_on,  # `spread_out` or `mirrored_out`: what a piece looks like beyond its edge
                 elsewhere: float = .02,  # weight of a share where the photo shows something else

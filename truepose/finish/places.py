@@ -28,7 +28,7 @@ def symmetric(body: torch.Tensor,  # [b, 3, ...] metres
 def nearest_cells(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each target cell
                   wanted_regions: torch.Tensor,  # [b, 13, h, w] probabilities
                   shown: torch.Tensor,  # [b, 3, H, W] place on the body of each source cell
-                  shown_regions: torch.Tensor,  # [b, 13, H, W] shares; of regions that are not to be read: 0
+                  shown_regions: torch.Tensor,  # [b, 13, H, W] shares; 0: not to be read
                   other_region: float = 2.0,  # metres that a wholly other region counts for
                  ) -> torch.Tensor:  # long [b, h * w] number of the source cell
     "The source cell that shows the place of each target cell, or the one that comes nearest to it."
@@ -97,7 +97,7 @@ def offset_of(target: torch.Tensor,  # [b, 3, n] the wanted places, coordinates 
 def find_places(wanted: torch.Tensor,  # [b, 3, h, w] place on the body of each target cell
                 wanted_regions: torch.Tensor,  # [b, 13, h, w] probabilities
                 shown: torch.Tensor,  # [b, 3, H, W] place on the body of each source cell
-                shown_regions: torch.Tensor,  # [b, 13, H, W] shares; of regions that are not to be read: 0
+                shown_regions: torch.Tensor,  # [b, 13, H, W] shares; 0: not to be read
                 reach: float = 1.0,  # cells: how far the straight line goes beyond what is shown
                ) -> torch.Tensor:  # [b, 2, h, w] x, y in [-1, 1] in the source
     "Where the source shows the places that are wanted."

@@ -71,5 +71,6 @@ def paste(picture: torch.Tensor,  # [b, c, H, W]
     size = tuple(picture.shape[-2:])
     centres = token_centres(size, picture.device).unflatten(0, size)
     at = (centres - window[:, None, None, :2]) / window[:, None, None, 2:]
-    laid = F.grid_sample(torch.cat([patch * cover, cover], 1), at, padding_mode="zeros", align_corners=False)
+    covered = torch.cat([patch * cover, cover], 1)
+    laid = F.grid_sample(covered, at, padding_mode="zeros", align_corners=False)
     return picture * (1 - laid[:, -1:]) + laid[:, :-1]

@@ -19,7 +19,7 @@ from .unet import Record, attend, merge_heads, split_heads
 
 # %% ../../nbs/method/60_caa.ipynb #cf53578f
 class RegionContext(nn.Module):
-    "Turns region embeddings into the context tokens of the cross-attention: the global one, then one per region."
+    "Region embeddings as context tokens of the cross-attention: the global one, then the regions."
     def __init__(self, embed_dim: int,  # width of the CLIP embeddings
                  context_dim: int,  # width of the UNet's context
                  tokens: int = len(REGIONS) + 1,  # 1 for a context of the global embedding alone
@@ -58,8 +58,8 @@ def alignment_bias(assignment: torch.Tensor,  # [b, n, R] rows sum to one
                    log_share: torch.Tensor,  # [b, s] of `GroupTokens`
                    floor: float = 1e-3,  # keeps a way open where the assignment is wrong
                   ) -> torch.Tensor:  # [b, n, s] in the assignment's dtype
-    "log(A M^T + floor) + log_share: a target token that becomes sleeve looks at sleeve (CAA, part b)."
-    share = log_share.exp().unsqueeze(1)  # in the logarithm it costs s multiplications, outside n * s
+    "log(A M^T + floor) + log_share: a token that becomes sleeve looks at sleeve (CAA, part b)."
+    share = log_share.exp().unsqueeze(1)  # inside of the logarithm: s multiplications, not n * s
     shared_floor = (floor * share).to(assignment.dtype)
     shared_membership = (membership.mT * share).to(assignment.dtype)
     return torch.baddbmm(shared_floor, assignment, shared_membership).log_()
@@ -69,17 +69,20 @@ def alignment_bias(assignment: torch.Tensor,  # [b, n, R] rows sum to one
 class SourceStates:
     "What TargetNet needs of a batch of sources; computed once by `TruePoseModel.encode_source`."
     context: torch.Tensor  # [b, k, d] context tokens for every row of the target batch
-    rows: torch.Tensor = None  # [m] long, rows of the target batch that look at their source; None: all
-    pairs: dict = field(default_factory=dict)  # block name -> keys and values of each stream, m rows
-    groups: dict = field(default_factory=dict)  # number of tokens -> `GroupTokens` of each stream, m rows
+    rows: torch.Tensor = None  # [m] long, rows of the target batch that have a source; None: all
+    pairs: dict = field(default_factory=dict)  # block name -> key and value of each stream, m rows
+    groups: dict = field(default_factory=dict)  # number of tokens -> `GroupTokens` of each stream
     sizes: dict = field(default_factory=dict)  # number of tokens -> (h, w) of their grid
 
-    def repeat(self, n: int) -> "SourceStates":  # rows 0, 0, ..., 1, 1, ...: n targets for each source
+    def repeat(self, n: int) -> "SourceStates":  # rows 0, 0, ..., 1, 1, ...
         "The same sources for n target poses each; nothing is computed again."
-        return replace(self, context=self.context.repeat_interleave(n, 0),
-                       rows=None if self.rows is None else repeated_rows(self.rows, n),
-                       pairs={name: repeated_pairs(streams, n) for name, streams in self.pairs.items()},
-                       groups={size: [tokens.repeat(n) for tokens in streams] for size, streams in self.groups.items()})
+        rows = None if self.rows is None else repeated_rows(self.rows, n)
+        pairs = {name: repeated_pairs(streams, n) for name, streams in self.pairs.items()}
+        groups = {}
+        for size, streams in self.groups.items():
+            groups[size] = [tokens.repeat(n) for tokens in streams]
+        context = self.context.repeat_interleave(n, 0)
+        return replace(self, context=context, rows=rows, pairs=pairs, groups=groups)
 
 
 def repeated_rows(rows: torch.Tensor, n: int) -> torch.Tensor:  # long [m] -> [m * n]
@@ -108,11 +111,14 @@ class AlignedAttention(nn.Module):
                  source: SourceStates = None, record: Record = None):
         # 1. region context: what the token should look like, and what it is about to become
         out, log_assignment = cross_attention(attn, hidden_states, encoder_hidden_states)
-        if record is not None and log_assignment.shape[-1]: record.alignment[self.name] = log_assignment
+        if record is not None and log_assignment.shape[-1]:
+            record.alignment[self.name] = log_assignment
         if self.fusion is None or source is None or self.name not in source.pairs: return out
         # 2. the rows that have a source look at it, each token at its own kind
         rows = source.rows
-        if rows is not None: hidden_states, log_assignment = hidden_states[rows], log_assignment[rows]
+        if rows is not None:
+            hidden_states = hidden_states[rows]
+            log_assignment = log_assignment[rows]
         looked = self.look(hidden_states, log_assignment.exp().detach(), source, record)
         # 3. both on the same residual
         return out + looked if rows is None else out.index_add(0, rows, looked.to(out.dtype))
@@ -128,16 +134,17 @@ class AlignedAttention(nn.Module):
 
     def fuse(self, hidden_states, assignment, source, looks) -> torch.Tensor:  # [m, n, dim]
         "All streams; `looks`, if it is a list, receives their attention."
-        def bias(tokens, dtype):
+        def aligned(tokens, dtype):
             return alignment_bias(assignment.to(dtype), tokens.membership, tokens.log_share)
+        bias = aligned if self.alignment_bias else None
         groups = source.groups[hidden_states.shape[1]]
-        return self.fusion(hidden_states, source.pairs[self.name], groups, bias if self.alignment_bias else None, looks)
+        return self.fusion(hidden_states, source.pairs[self.name], groups, bias, looks)
 
 # %% ../../nbs/method/60_caa.ipynb #2467f1ba
 def alignment_loss(alignment: dict,  # block name -> log-probabilities [b, n, R]
                    membership: dict,  # number of tokens -> target occupancy [b, n, R]
                   ) -> torch.Tensor:  # scalar, nats
-    "Mean cross-entropy between assignment and the target's parsing map (our reading of CAA's training signal)."
+    "Mean cross-entropy between assignment and the target's parsing map (our reading of CAA)."
     losses = []
     for log_assignment in alignment.values():
         truth = membership[log_assignment.shape[1]]  # [b, n, R]

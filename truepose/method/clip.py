@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPENAI_MEAN', 'OPENAI_STD', 'RegionCLIP', 'clip_from_open_clip', 'clip_from_tower', 'clip_from_preset', 'square',
-           'embed_regions', 'Vocabulary', 'ClipObjective', 'CaptionedCrops', 'places_of_captions', 'one_crop',
+           'embed_regions', 'Vocabulary', 'ClipObjective', 'places_of_captions', 'one_crop', 'CaptionedCrops',
            'zero_shot']
 
 # %% ../../nbs/method/30_clip.ipynb #268533be
@@ -54,7 +54,7 @@ class RegionCLIP(ModelMixin, ConfigMixin):
 
 # %% ../../nbs/method/30_clip.ipynb #1b51a92a
 def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
-                        pretrained: str | Path = None,  # tag, local file, or None for random weights
+                        pretrained: str | Path = None,  # tag, local file; None: random weights
                        ) -> RegionCLIP:
     "The image half of an open_clip model."
     from open_clip import create_model
@@ -66,10 +66,12 @@ def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
 def clip_from_tower(visual: VisionTransformer) -> RegionCLIP:
     "Wraps an open_clip vision transformer; refuses those that are built differently."
     if not isinstance(visual, VisionTransformer):
-        raise ValueError(f"{type(visual).__name__}: only open_clip's VisionTransformer is supported, e.g. ViT-L-14")
+        raise ValueError(f"{type(visual).__name__}: only open_clip's VisionTransformer "
+                         "is supported, e.g. ViT-L-14")
     blocks = visual.transformer.resblocks
     first, width = blocks[0], visual.conv1.out_channels
-    clip = RegionCLIP(embed_dim=visual.output_dim, image_size=visual.image_size[0], patch_size=visual.patch_size[0],
+    clip = RegionCLIP(embed_dim=visual.output_dim,
+                      image_size=visual.image_size[0], patch_size=visual.patch_size[0],
                       width=width, layers=len(blocks), heads=first.attn.num_heads,
                       mlp_ratio=first.mlp.c_fc.out_features / width,
                       quick_gelu=isinstance(first.mlp.gelu, QuickGELU),
@@ -81,9 +83,10 @@ def clip_from_tower(visual: VisionTransformer) -> RegionCLIP:
 
 def clip_from_preset(preset: str | Preset,  # name or `Preset`
                     ) -> RegionCLIP:
-    "An encoder of a preset's size with random weights: of open_clip's architecture if the preset names one."
+    "An encoder of a preset's size with random weights; open_clip's if the preset names one."
     preset = get_preset(preset) if isinstance(preset, str) else preset
-    return clip_from_open_clip(**preset.clip) if "name" in preset.clip else RegionCLIP(**preset.clip)
+    if "name" in preset.clip: return clip_from_open_clip(**preset.clip)
+    return RegionCLIP(**preset.clip)
 
 # %% ../../nbs/method/30_clip.ipynb #75d5ad84
 def square(image: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
@@ -95,7 +98,8 @@ def square(image: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
     left = (side - w) // 2
     top = (side - h) // 2
     padded = F.pad(image, (left, side - w - left, top, side - h - top))
-    small = F.interpolate(padded, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    small = F.interpolate(padded, (size, size), mode="bilinear", antialias=True,
+                          align_corners=False)
     return small.clamp(-1, 1)
 
 # %% ../../nbs/method/30_clip.ipynb #ede42932
@@ -123,7 +127,8 @@ class Vocabulary:
 
     def __len__(self): return len(self.tokens)
 
-    def __call__(self, captions: list) -> torch.Tensor:  # long [n, context_length]; unknown: the next known
+    def __call__(self, captions: list) -> torch.Tensor:  # long [n, context_length]
+        "Tokens of captions; an unknown one becomes the next known one."
         tokens = self.tokenizer(list(captions))
         return torch.searchsorted(self.tokens, tokens).clamp_max(len(self) - 1)
 
@@ -135,8 +140,8 @@ class ClipObjective(nn.Module):
                  width: int = 128, layers: int = 2):  # of the text tower
         super().__init__()
         self.clip = clip
-        self.text = TextTransformer(context_length, vocabulary_size, width, heads=width // 32, layers=layers,
-                                    output_dim=clip.config.embed_dim)
+        self.text = TextTransformer(context_length, vocabulary_size, width, heads=width // 32,
+                                    layers=layers, output_dim=clip.config.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(1 / .07).log())
         self.loss = ClipLoss()
 
@@ -151,8 +156,27 @@ class ClipObjective(nn.Module):
                ) -> tuple:  # loss, numbers to log
         images, texts = self.embed(batch["crops"], batch["tokens"])
         scale = self.logit_scale.clamp(max=4.6052).exp()
-        hits = (images @ texts.T).detach().argmax(1) == torch.arange(len(images), device=images.device)
-        return self.loss(images, texts, scale), {"found": hits.float().mean(), "scale": scale.detach()}
+        own = torch.arange(len(images), device=images.device)
+        hits = (images @ texts.T).detach().argmax(1) == own
+        numbers = {"found": hits.float().mean(), "scale": scale.detach()}
+        return self.loss(images, texts, scale), numbers
+
+# %% ../../nbs/method/30_clip.ipynb #5985858b
+def places_of_captions(names: list, attributes: dict) -> dict:  # caption -> (picture, region) pairs
+    "Which crops each caption is true of; region -1 is the whole picture."
+    places = {}
+    for i, name in enumerate(names):
+        for region, text in attributes[name]["regions"].items():
+            places.setdefault(text, []).append((i, REGIONS.index(region)))
+        places.setdefault(attributes[name]["caption"], []).append((i, -1))
+    return places
+
+
+def one_crop(image, regions, region, size) -> torch.Tensor:  # [n, 3, size, size]
+    "The crop of one region per picture: all others become one, so that only two crops are made."
+    neighbour = (region + 1) % len(REGIONS)
+    two = torch.where(regions == region[:, None, None], regions, neighbour[:, None, None])
+    return region_crops(image, two, size)[0][torch.arange(len(image)), region]
 
 # %% ../../nbs/method/30_clip.ipynb #7572dc99
 class CaptionedCrops:
@@ -165,7 +189,8 @@ class CaptionedCrops:
         self.places = places_of_captions(people.names, attributes)
         self.captions = sorted(self.places)
         self.whole = torch.tensor([self.places[c][0][1] < 0 for c in self.captions])
-        self.sided = torch.tensor(["left" in c or "right" in c for c in self.captions])  # not true of the mirror image
+        # not true of the mirror image:
+        self.sided = torch.tensor(["left" in c or "right" in c for c in self.captions])
         self.often = torch.tensor([len(self.places[c]) for c in self.captions]).sqrt()
         self.vocabulary = Vocabulary(self.captions)
         self.tokens = self.vocabulary(self.captions)
@@ -177,7 +202,8 @@ class CaptionedCrops:
         "A batch for `ClipObjective`."
         # 1. captions, all different
         parts = self.often * ~self.whole
-        chance = torch.where(self.whole, whole / self.whole.sum(), (1 - whole) * parts / parts.sum())
+        of_parts = (1 - whole) * parts / parts.sum()
+        chance = torch.where(self.whole, whole / self.whole.sum(), of_parts)
         chosen = chance.multinomial(min(n, len(self.captions)), generator=generator)
         # 2. a crop that each is true of
         drawn = torch.rand(len(chosen), 2, generator=generator)
@@ -196,29 +222,13 @@ class CaptionedCrops:
               region: torch.Tensor,  # [n] region, or -1
              ) -> torch.Tensor:  # [n, 3, size, size]
         "Those crops, as `embed_regions` would make them."
-        image = torch.from_numpy(self.people.images[index.numpy()]).movedim(-1, 1).float() / 127.5 - 1
+        pixels = torch.from_numpy(self.people.images[index.numpy()]).movedim(-1, 1)
+        image = pixels.float() / 127.5 - 1
         regions = torch.from_numpy(self.people.regions[index.numpy()]).long()
         crops = square(image, self.size)
         part = region >= 0
         if part.any(): crops[part] = one_crop(image[part], regions[part], region[part], self.size)
         return crops
-
-
-def places_of_captions(names: list, attributes: dict) -> dict:  # caption -> list of (picture, region or -1)
-    "Which crops each caption is true of."
-    places = {}
-    for i, name in enumerate(names):
-        for region, text in attributes[name]["regions"].items():
-            places.setdefault(text, []).append((i, REGIONS.index(region)))
-        places.setdefault(attributes[name]["caption"], []).append((i, -1))
-    return places
-
-
-def one_crop(image, regions, region, size) -> torch.Tensor:  # [n, 3, size, size]
-    "The crop of one region per picture: all others become one neighbour, so that only two crops are made."
-    neighbour = (region + 1) % len(REGIONS)
-    two = torch.where(regions == region[:, None, None], regions, neighbour[:, None, None])
-    return region_crops(image, two, size)[0][torch.arange(len(image)), region]
 
 # %% ../../nbs/method/30_clip.ipynb #41131f75
 @torch.no_grad()
@@ -226,14 +236,16 @@ def zero_shot(objective: ClipObjective,
               data: CaptionedCrops,  # of a split not trained on
               vocabulary: Vocabulary,  # of the training
               limit: int = 500,  # crops per region
-             ) -> dict:  # region -> accuracy, captions, crops, accuracy of always the commonest caption
+             ) -> dict:  # region -> accuracy, captions, crops, accuracy of the commonest caption
     "Top-1 accuracy of captions per region."
     found = {}
     for r, name in enumerate(REGIONS):
         # 1. the captions of this region, and crops that they are true of
         captions = [c for c in data.captions if any(region == r for _, region in data.places[c])]
         if len(captions) < 2: continue
-        items = [(i, k) for k, c in enumerate(captions) for i, region in data.places[c] if region == r]
+        items = []
+        for k, caption in enumerate(captions):
+            items += [(i, k) for i, region in data.places[caption] if region == r]
         some = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:limit]
         index, truth = torch.tensor(items)[some].T
         # 2. both embedded, and the nearest caption of each crop
@@ -241,6 +253,7 @@ def zero_shot(objective: ClipObjective,
         crops = (data.crops(part, torch.full_like(part, r)) for part in index.split(128))
         images = torch.cat([F.normalize(objective.clip(part).float(), dim=-1) for part in crops])
         nearest = (images @ texts.T).argmax(1)
-        found[name] = dict(accuracy=(nearest == truth).float().mean().item(), captions=len(captions),
-                           crops=len(some), commonest=truth.bincount().max().item() / len(some))
+        found[name] = dict(accuracy=(nearest == truth).float().mean().item(),
+                           captions=len(captions), crops=len(some),
+                           commonest=truth.bincount().max().item() / len(some))
     return found

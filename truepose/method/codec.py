@@ -19,7 +19,7 @@ from ..config import Preset, get_preset
 
 # %% ../../nbs/method/20_codec.ipynb #5c530fb3
 class PatchCodec(ModelMixin, ConfigMixin):
-    "Latents are coordinates of square patches in an orthonormal basis; exact if the basis is complete."
+    "Latents are coordinates of patches in an orthonormal basis; exact if the basis is complete."
     @register_to_config
     def __init__(self, patch_size: int = 4,  # pixels per side of a patch
                  latent_channels: int = 48,  # columns of the basis, at most 3 * patch_size ** 2
@@ -37,7 +37,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return F.pixel_shuffle(self._turn(latents, self.basis), self.config.patch_size)
 
     def _turn(self, x, matrix):
-        with torch.autocast(x.device.type, enabled=False):  # bf16 would cost more accuracy than the whole codec
+        with torch.autocast(x.device.type, enabled=False):  # bf16 would cost more than the codec
             return F.conv2d(x, matrix[:, :, None, None])
 
 # %% ../../nbs/method/20_codec.ipynb #812d37b6
@@ -72,7 +72,7 @@ def decode(codec,  # `AutoencoderKL` or `PatchCodec`
 
 # %% ../../nbs/method/20_codec.ipynb #d9d5304f
 @torch.no_grad()
-def fit_patch_codec(codec: PatchCodec,  # changed: its basis, and the statistics in its configuration
+def fit_patch_codec(codec: PatchCodec,  # changed: its basis, and the statistics in its config
                     images: torch.Tensor,  # [n, 3, h, w] in [-1, 1]
                     shown: torch.Tensor,  # [n, h, w] bool, where the person is
                    ) -> torch.Tensor:  # [3 p p] deviations of all components, strongest first
@@ -106,7 +106,7 @@ def psnr(images: torch.Tensor,  # [b, 3, h, w] in [-1, 1]
 # %% ../../nbs/method/20_codec.ipynb #d5442920
 def codec_from_preset(preset: str | Preset,  # name or `Preset`
                      ):  # `PatchCodec` or `AutoencoderKL`
-    "A codec of a preset's size, not trained yet: Stable Diffusion's class if the preset has its sizes."
+    "A codec of a preset's size, not trained yet: Stable Diffusion's class if it has its sizes."
     preset = get_preset(preset) if isinstance(preset, str) else preset
     if "block_out_channels" in preset.codec: return AutoencoderKL(**preset.codec)
     return PatchCodec(latent_channels=preset.latent_channels, **preset.codec)
@@ -119,5 +119,6 @@ def load_codec(path: str | Path,  # folder written by `save_pretrained`, or a na
     name = "AutoencoderKL"  # what a hub has under a codec's name
     if Path(path).is_dir(): name = read_json(Path(path) / "config.json").get("_class_name")
     if name not in kinds:
-        raise InputError(f"{path}/config.json: _class_name is {name!r}; a codec is one of {', '.join(kinds)}")
+        raise InputError(f"{path}/config.json: _class_name is {name!r}; "
+                         f"a codec is one of {', '.join(kinds)}")
     return kinds[name].from_pretrained(path).eval()

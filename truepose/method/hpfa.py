@@ -17,9 +17,9 @@ from .unet import attend, attention_weights, merge_heads, split_heads
 # %% ../../nbs/method/50_hpfa.ipynb #87cfc3e3
 @dataclass
 class GroupTokens:
-    "The source tokens of one region group at one resolution; rows are padded to the fullest of the batch."
+    "The source tokens of one region group at one resolution; rows are padded to the fullest."
     index: torch.Tensor  # [b, s] long, which tokens
-    log_share: torch.Tensor  # [b, s] log of the group's share of each token; -1e4 for padding, 0 where there is none
+    log_share: torch.Tensor  # [b, s] log of the group's share; -1e4: padding; 0: there is no token
     membership: torch.Tensor  # [b, s, R] region occupancy of these tokens
     present: torch.Tensor  # [b] bool, whether the source has any token of the group
 
@@ -39,7 +39,7 @@ def group_tokens(membership: torch.Tensor,  # [b, n, R] area-pooled parsing map,
     # 1. how much of each token is of the group
     share = membership[..., [REGIONS.index(region) for region in regions]].sum(-1)
     inside = share > smallest
-    # 2. as many places as the fullest row needs, rounded up: few distinct sizes reuse kernels and memory
+    # 2. as many places as the fullest row needs, rounded up: few sizes reuse kernels and memory
     needed = int(inside.sum(1).max().clamp(min=1))
     n_kept = min(-(-needed // 16) * 16, share.shape[1])
     # 3. the fullest tokens come first; what is too empty is padding
@@ -56,7 +56,7 @@ STREAMS = {"none": {}, "reference": {"all": REGIONS}, "hpfa": GROUPS}  # ways to
 
 
 class FusionAttention(nn.Module):
-    "HPFA: a stream for each region group of the source, fused by a gate that is zero at first (our reading)."
+    "HPFA: a stream for each region group, fused by a gate that is zero at first (our reading)."
     def __init__(self, dim: int,  # channels of the tokens
                  heads: int,  # attention heads
                  streams: int,  # number of region groups
@@ -89,7 +89,7 @@ class FusionAttention(nn.Module):
                 pairs: list,  # keys and values from `project`
                 groups: list,  # a `GroupTokens` per stream
                 bias=None,  # function of `GroupTokens` and dtype: [b, n, s]; None: the share alone
-                looks: list = None,  # receives each stream's attention, mean over the heads: [b, n, s]
+                looks: list = None,  # receives each stream's attention, mean of heads: [b, n, s]
                ) -> torch.Tensor:  # [b, n, dim]
         query = split_heads(self.to_q(hidden_states), self.heads)  # [b, heads, n, d]
         gate = self.gate(hidden_states)  # [b, n, streams]
@@ -110,7 +110,8 @@ class FusionAttention(nn.Module):
 
 # %% ../../nbs/method/50_hpfa.ipynb #b1c9bf89
 def token_centres(size: tuple,  # (h, w) of the grid
-                  device=None) -> torch.Tensor:  # [h * w, 2] x, y in [-1, 1], as `grid_sample` counts
+                  device=None,
+                 ) -> torch.Tensor:  # [h * w, 2] x, y in [-1, 1], as `grid_sample` counts
     "Where the tokens of a grid are in the picture."
     y, x = ((torch.arange(n, device=device) + .5) / n * 2 - 1 for n in size)
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
@@ -121,7 +122,7 @@ def mean_places(attention: torch.Tensor,  # [b, n, s] rows sum to one
                 size: tuple,  # (h, w) of the source's grid
                ) -> torch.Tensor:  # float32 [b, n, 2] x, y in [-1, 1]
     "The place in the source picture that attention points to on average."
-    with torch.autocast(attention.device.type, enabled=False):  # bf16 would round to a quarter of a pixel
+    with torch.autocast(attention.device.type, enabled=False):  # bf16 rounds to quarter pixels
         return attention.float() @ token_centres(size, attention.device)[tokens.index]
 
 # %% ../../nbs/method/50_hpfa.ipynb #d27c4a98

@@ -16,10 +16,11 @@ def make_scheduler(prediction_type: str = "v_prediction",  # `epsilon`, `v_predi
                   ) -> DDIMScheduler:
     "Stable Diffusion's noise schedule; with zero terminal SNR unless noise is predicted."
     if prediction_type not in ("epsilon", "v_prediction", "sample"):
-        raise ValueError(f"prediction_type is {prediction_type!r}: choose one of epsilon, v_prediction, sample")
+        raise ValueError(f"prediction_type is {prediction_type!r}: "
+                         "choose one of epsilon, v_prediction, sample")
     stable_diffusion = dict(beta_start=.00085, beta_end=.012, beta_schedule="scaled_linear")
     return DDIMScheduler(**(stable_diffusion | schedule), prediction_type=prediction_type,
-                         rescale_betas_zero_snr=prediction_type != "epsilon",  # pure noise has no noise to predict
+                         rescale_betas_zero_snr=prediction_type != "epsilon",
                          timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
 
 # %% ../../nbs/method/10_objective.ipynb #114c33d7

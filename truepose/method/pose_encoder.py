@@ -11,9 +11,9 @@ from torch import nn
 
 # %% ../../nbs/method/70_pose_encoder.ipynb #cdc9ffd7
 class PoseEncoder(nn.Module):
-    "Convolution tower from a pose map to features for TargetNet, zero at initialisation (our reading)."
+    "Convolution tower from a pose map to features for TargetNet, zero at first (our reading)."
     def __init__(self, out_channels: int,  # width of TargetNet's first level
-                 channels: tuple = (16, 32, 64),  # widths; each after the first halves the resolution
+                 channels: tuple = (16, 32, 64),  # widths; each but the first halves the resolution
                  in_channels: int = 21,  # channels of the pose map
                 ):
         super().__init__()

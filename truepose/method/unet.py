@@ -16,8 +16,8 @@ from torch import nn
 
 # %% ../../nbs/method/40_unet.ipynb #5275d6cc
 class ConvIn(nn.Conv2d):
-    "The first convolution of a UNet; channels beyond its own are features that are added to its output."
-    def forward(self, sample: torch.Tensor,  # [b, c + k, h, w] latent, then k = `out_channels` (or no) features
+    "The first convolution of a UNet; channels beyond its own are features added to its output."
+    def forward(self, sample: torch.Tensor,  # [b, c + k, h, w] latent, then k features or none
                ) -> torch.Tensor:  # [b, out_channels, h, w]
         latent = sample[:, :self.in_channels]
         features = sample[:, self.in_channels:]
@@ -26,17 +26,18 @@ class ConvIn(nn.Conv2d):
 
 # %% ../../nbs/method/40_unet.ipynb #ce2b7f47
 class ConditionedUNet(UNet2DConditionModel):
-    "A `UNet2DConditionModel` that takes features after `conv_in`: TargetNet and SourceNet are both this class."
+    "A `UNet2DConditionModel` that takes features after `conv_in`: TargetNet and SourceNet."
     def __init__(self, **unet):
         super().__init__(**unet)
         old = self.conv_in
-        self.conv_in = ConvIn(old.in_channels, old.out_channels, old.kernel_size, padding=old.padding)
+        sizes = (old.in_channels, old.out_channels, old.kernel_size)
+        self.conv_in = ConvIn(*sizes, padding=old.padding)
         self.conv_in.load_state_dict(old.state_dict())
 
     def forward(self, sample: torch.Tensor,  # [b, c, h, w] latents
                 timestep,  # [b] or scalar, 0 to 999
                 encoder_hidden_states: torch.Tensor,  # [b, k, d] context of the cross-attention
-                features: torch.Tensor = None,  # [b, block_out_channels[0], h, w] added after `conv_in`
+                features: torch.Tensor = None,  # [b, width, h, w] added after `conv_in`
                 **kwargs):  # whatever `UNet2DConditionModel.forward` takes
         if features is not None: sample = torch.cat([sample, features.to(sample.dtype)], dim=1)
         return super().forward(sample, timestep, encoder_hidden_states, **kwargs)
@@ -44,11 +45,11 @@ class ConditionedUNet(UNet2DConditionModel):
 # %% ../../nbs/method/40_unet.ipynb #6a9baeec
 def attention_blocks(unet: UNet2DConditionModel) -> dict:  # name -> `BasicTransformerBlock`
     "The attention blocks of a UNet by name, from the first to run to the last."
-    parts = {"down_blocks": unet.down_blocks, "mid_block": unet.mid_block, "up_blocks": unet.up_blocks}
     blocks = {}
-    for part, root in parts.items():
-        for name, module in root.named_modules():
-            if hasattr(module, "attn1") and hasattr(module, "attn2"): blocks[f"{part}.{name}"] = module
+    for part in ("down_blocks", "mid_block", "up_blocks"):
+        for name, module in getattr(unet, part).named_modules():
+            has_both = hasattr(module, "attn1") and hasattr(module, "attn2")
+            if has_both: blocks[f"{part}.{name}"] = module
     return blocks
 
 

@@ -42,7 +42,7 @@ def hemmed(patch: Patch, depth: float = 0.004) -> Patch:  # depth in metres
                  np.concatenate([patch.faces, strip]),
                  np.concatenate([patch.edge, patch.edge[used]]))
 
-# %% ../../nbs/people/36_details.ipynb #461aade4
+# %% ../../nbs/people/36_details.ipynb #100a0e7b
 def strip_faces(edges, row: int, rows: int) -> np.ndarray:  # [f,3]
     "Faces between `rows` copies of a line of `row` vertices that is given by its edges."
     b, a = edges.T
@@ -97,7 +97,7 @@ def collar_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     shifts = [share*(out*outwards + [0, 0, up]) for up, outwards in COLLARS[piece.collar]]
     return swept(patch, used, edges, shifts, 0.3)
 
-# %% ../../nbs/people/36_details.ipynb #d5af4540
+# %% ../../nbs/people/36_details.ipynb #d28317f6
 def laid_on(patch: Patch, inside, height: float) -> Patch:
     "The cloth where `inside` is positive once more, a little higher."
     matrix, faces = cut(patch.faces, inside)
@@ -164,7 +164,7 @@ def button_spots(wardrobe: Wardrobe, piece: Piece) -> np.ndarray:  # [n,2] x and
     return np.stack([aside, heights], 1)
 
 def discs(normals) -> np.ndarray:  # [n, rows, columns, 3]
-    "Vertices of buttons round the origin that look along the normals."
+    "Vertices of buttons at the origin that face along the normals."
     rights = np.cross(normals, [0, 0, 1.0])
     rights /= np.linalg.norm(rights, axis=1, keepdims=True)
     ups = np.cross(rights, normals)
@@ -176,7 +176,7 @@ def discs(normals) -> np.ndarray:  # [n, rows, columns, 3]
         shapes.append(radius*ring + (height + 0.003)*normal)
     return np.array(shapes)
 
-# %% ../../nbs/people/36_details.ipynb #fbcc46d1
+# %% ../../nbs/people/36_details.ipynb #e2f119b3
 def button_patch(wardrobe: Wardrobe, patch: Patch, piece: Piece) -> Patch:
     "Discs on the cloth, each with the weights of the vertex below it."
     front = np.flatnonzero(patch.template[:, 1] < wardrobe.chest[1] - 0.02)

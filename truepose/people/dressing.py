@@ -48,7 +48,7 @@ def piece_patches(wardrobe: Wardrobe, rest: RestBody, piece: Piece,
         pairs.append(("button", button_patch(wardrobe, patch, piece)))
     return [(kind, part) for kind, part in pairs if len(part.faces)]
 
-# %% ../../nbs/people/38_dressing.ipynb #c82e3a37
+# %% ../../nbs/people/38_dressing.ipynb #a667d1db
 def skin_patch(wardrobe: Wardrobe, rest: RestBody, pieces: list) -> Patch:
     "All skin vertices, and the faces that are not well under cloth."
     body, quads = wardrobe.body, wardrobe.body.faces["skin"]
@@ -138,7 +138,7 @@ def layer_patches(wardrobe: Wardrobe, identity: Identity, outfit: Outfit, rest: 
     return [*cloth_layers(wardrobe, rest, outfit), *body_layers(wardrobe, rest, pieces),
             *hair_layers(wardrobe, rest, identity, pieces)]
 
-# %% ../../nbs/people/38_dressing.ipynb #7036ec54
+# %% ../../nbs/people/38_dressing.ipynb #27d53e90
 @dataclass
 class DressedMesh:
     "One person in one outfit at rest."
@@ -180,7 +180,7 @@ class DressedMesh:
         thick = [piece.offset + 0.012*piece.loose for piece in pieces if piece.part != "shoe"]
         return max(thick, default=0)
 
-# %% ../../nbs/people/38_dressing.ipynb #2b55a483
+# %% ../../nbs/people/38_dressing.ipynb #9b102579
 def columns_of(wardrobe: Wardrobe, layer: Layer, patch: Patch) -> dict:
     "What the mesh keeps of a layer, per vertex or per face."
     body, is_skin = wardrobe.body, layer.kind == "skin"
@@ -215,7 +215,7 @@ def joined(wardrobe: Wardrobe,
     mesh = {key: np.concatenate([columns[key] for columns in parts]) for key in parts[0]}
     return {"weights": weights.tocsr().astype(np.float32), **mesh}
 
-# %% ../../nbs/people/38_dressing.ipynb #b26a8d0e
+# %% ../../nbs/people/38_dressing.ipynb #e4772df3
 def dress(body: Body, identity: Identity, outfit: Outfit) -> DressedMesh:
     "Build the mesh of a dressed person."
     wardrobe, rest = Wardrobe.load(), rest_body(body, identity)

@@ -30,7 +30,7 @@ def sleeve_coordinate(wardrobe: Wardrobe, points: Points) -> np.ndarray:  # [n]
         along[here] = ((first + second)/2)[here]
     return np.where(points.arm > 0.25, along, np.minimum(along, 0.02))
 
-# %% ../../nbs/people/32_garments.ipynb #a1d146b5
+# %% ../../nbs/people/32_garments.ipynb #43fdff9c
 NECKLINES = {  # half width at the shoulders; depth in front, behind: metres below the neck's base
     "crew": (0.078, 0.085, 0.012), "scoop": (0.09, 0.135, 0.02), "v": (0.082, 0.15, 0.012),
     "wide": (0.125, 0.105, 0.045), "strap": (0.095, 0.165, 0.1)}
@@ -48,7 +48,7 @@ def neck_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray: 
         return np.abs(x) - width*(1 - below)
     return width*(np.hypot(x/width, below) - 1)
 
-# %% ../../nbs/people/32_garments.ipynb #852867d6
+# %% ../../nbs/people/32_garments.ipynb #5b4c86fc
 def armhole_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:  # [n] metres
     "Positive outside a hole round each shoulder; straps have a wider hole."
     joints = [wardrobe.body.head("upperarm01" + end) for end in (".L", ".R")]
@@ -78,7 +78,7 @@ def top_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:
         inside = np.minimum(inside, front_field(wardrobe, points, piece))
     return inside
 
-# %% ../../nbs/people/32_garments.ipynb #4a4d0282
+# %% ../../nbs/people/32_garments.ipynb #bec206d9
 def band_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:
     "Trousers and skirts: between waist and hem, arms excluded."
     z = points.position[:, 2]
@@ -121,7 +121,7 @@ def radius_at(table, angle, height) -> np.ndarray:
     place = [height*rows - 0.5, angle*columns + 0.5]
     return ndimage.map_coordinates(wrapped, place, order=1, mode="nearest")
 
-# %% ../../nbs/people/32_garments.ipynb #98dbd955
+# %% ../../nbs/people/32_garments.ipynb #6a2500f7
 def hanging(table) -> np.ndarray:
     "Radii of cloth that hangs from the widest place above it, smoothed round the trunk."
     table = table.copy()
@@ -196,7 +196,7 @@ def shape_top(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) ->
     free = np.clip((edge + 0.005)/0.06, 0, 1)[:, None]
     return (snug*(1 - free) + cloth*free).astype(np.float32)
 
-# %% ../../nbs/people/32_garments.ipynb #7e1a24d1
+# %% ../../nbs/people/32_garments.ipynb #3e85589c
 def shape_pants(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) -> np.ndarray:
     "Trousers, leggings, shorts."
     vertices = near_skin(sheet, rest)
@@ -213,7 +213,7 @@ def shape_skirt(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) 
     out = cloth*[1, 1, 0] + [0, 0.01, 0]
     return (cloth + out*widen[:, None]).astype(np.float32)
 
-# %% ../../nbs/people/32_garments.ipynb #f08df594
+# %% ../../nbs/people/32_garments.ipynb #5cefce29
 def shape_shoe(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) -> np.ndarray:
     "A smooth foot with a flat sole that stands out by a welt; boots widen upwards."
     vertices = sheet.matrix@rest.vertices
@@ -229,7 +229,7 @@ def shape_shoe(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) -
 
 SHAPERS = {"top": shape_top, "pants": shape_pants, "skirt": shape_skirt, "shoe": shape_shoe}
 
-# %% ../../nbs/people/32_garments.ipynb #e7e30a60
+# %% ../../nbs/people/32_garments.ipynb #c37d5213
 def hidden_faces(wardrobe: Wardrobe, faces, points: Points, pieces: list) -> np.ndarray:  # [f] bool
     "Faces that are well under one of the pieces."
     depths = [FIELDS[piece.part](wardrobe, points, piece) for piece in pieces]

@@ -62,7 +62,7 @@ def hair_swell(wardrobe: Wardrobe,
     middle = np.exp(-(x/0.006)**2)*ahead
     return wavy*(1 - 0.6*middle*(style in FALLING))
 
-# %% ../../nbs/people/34_hair.ipynb #d3545d11
+# %% ../../nbs/people/34_hair.ipynb #8ed5a732
 def hair_cap(wardrobe: Wardrobe, rest: RestBody, style: str,
              fringe: float,  # metres over the forehead
              rng,
@@ -103,7 +103,7 @@ def comb(wardrobe: Wardrobe,
     combed = away*(1 - 0.8*front[:, None]) + [0, 0, -0.05] + swept*front[:, None]
     return combed + rng.normal(0, 0.01, place.shape)
 
-# %% ../../nbs/people/34_hair.ipynb #3769a521
+# %% ../../nbs/people/34_hair.ipynb #04146ddb
 LOCKS = {"buzz": 0, "short": 330, "side part": 330, "curly": 420, "bob": 170, "long": 170,
          "bun": 150, "ponytail": 150}  # how many
 LOCK_STEPS = 5  # pairs of vertices of a lock
@@ -139,7 +139,7 @@ def grow_locks(cap: Patch,
         place = place + along*length/(LOCK_STEPS - 1)
     return vertices
 
-# %% ../../nbs/people/34_hair.ipynb #1e24f5b5
+# %% ../../nbs/people/34_hair.ipynb #5c4e851d
 def hair_locks(wardrobe: Wardrobe, cap: Patch, style: str, rng) -> Patch:
     "Tapering ribbons that lie on the cap, lift a little from it and run out over its edge."
     count, n = LOCKS[style], 2*LOCK_STEPS
@@ -212,7 +212,7 @@ def outer_radius(points,  # [n,3]
     wanted = ((angle/(2*np.pi) + 0.5)*48).astype(int)%48
     return ndimage.gaussian_filter(np.take_along_axis(table, wanted, 1), 1)
 
-# %% ../../nbs/people/34_hair.ipynb #a088391d
+# %% ../../nbs/people/34_hair.ipynb #9b00270e
 @dataclass
 class Curtain:
     "Heights and angles of a curtain of hair. Metres and radians; `rows` from the crown down."
@@ -254,7 +254,7 @@ def curtain_frame(wardrobe: Wardrobe, rest: RestBody, style: str, rng) -> Curtai
     angle = np.linspace(-1, 1, columns)*spread
     return Curtain(head, middle, top, wide, end, shoulder, wave, phase, share, z, spread, angle)
 
-# %% ../../nbs/people/34_hair.ipynb #a8f4431f
+# %% ../../nbs/people/34_hair.ipynb #98754a8f
 def oval_radius(curtain: Curtain) -> np.ndarray:  # [rows, columns]
     "An ellipse round the head, fuller where the hair is free, drawn in at the neck."
     head, leave, angle = curtain.head, curtain.leave, curtain.angle
@@ -279,7 +279,7 @@ def hanging_radius(wardrobe: Wardrobe, rest: RestBody, cap: Patch, curtain: Curt
     radius = np.where(curtain.z < curtain.wide, free, radius)
     return ndimage.gaussian_filter(radius, (1.2, 1))
 
-# %% ../../nbs/people/34_hair.ipynb #57f208f5
+# %% ../../nbs/people/34_hair.ipynb #aec34aa6
 def stranded(radius, curtain: Curtain, style: str) -> np.ndarray:  # [rows, columns]
     "Strands side by side, waves down the hair; the ends of a bob turn inwards."
     angle, z, leave = curtain.angle, curtain.z, curtain.leave
@@ -298,7 +298,7 @@ def ragged_ends(curtain: Curtain, rng) -> np.ndarray:  # [rows, columns] metres
     edge = np.abs(angle)/curtain.spread
     return uneven*share**6 + 0.05*rng.uniform(-0.2, 1)*edge**2*share**3
 
-# %% ../../nbs/people/34_hair.ipynb #3cc67d5e
+# %% ../../nbs/people/34_hair.ipynb #a33cb6a9
 def curtain_weights(wardrobe: Wardrobe, rest: RestBody, curtain: Curtain) -> sp.csr_matrix:
     "Hair follows the head; below the neck more and more the back."
     body, columns = wardrobe.body, curtain.angle.shape[1]
@@ -324,7 +324,7 @@ def hair_curtain(wardrobe: Wardrobe, rest: RestBody, cap: Patch, style: str,
     weights = curtain_weights(wardrobe, rest, curtain)
     return Patch(vertices, template, weights, grid_faces(*angle.shape))
 
-# %% ../../nbs/people/34_hair.ipynb #6ca5b555
+# %% ../../nbs/people/34_hair.ipynb #27aa81f4
 def hair_patches(wardrobe: Wardrobe, rest: RestBody,
                  style: str,  # key of `HAIR_STYLES`
                  seed: int,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BRIMS', 'hat_field', 'shape_hat', 'brim_shifts', 'brim_patch', 'under_hat']
 
-# %% ../../nbs/people/37_hats.ipynb #2cdd715d
+# %% ../../nbs/people/37_hats.ipynb #e97cec92
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -17,7 +17,7 @@ from .garments import FIELDS, SHAPERS
 from .hair import skull
 from .details import level_out, open_edges, swept
 
-# %% ../../nbs/people/37_hats.ipynb #cb0890e1
+# %% ../../nbs/people/37_hats.ipynb #3f3da9b4
 def hat_field(wardrobe: Wardrobe, points: Points, piece: Piece) -> np.ndarray:  # [n] metres
     "Height above the rim: positive under the hat."
     x, y, z = points.position.T
@@ -46,7 +46,7 @@ def shape_hat(wardrobe: Wardrobe, sheet: Sheet, rest: RestBody, piece: Piece) ->
 FIELDS["hat"] = hat_field
 SHAPERS["hat"] = shape_hat
 
-# %% ../../nbs/people/37_hats.ipynb #13fea5a4
+# %% ../../nbs/people/37_hats.ipynb #c4866ca5
 BRIMS = {"visor": 0.065, "round": 0.07}  # usual width in metres
 
 def brim_shifts(out,  # [n,3] outwards along the rim
@@ -73,7 +73,7 @@ def brim_patch(patch: Patch, piece: Piece) -> Patch:
     used, edges = renumbered(border)
     return swept(patch, used, edges, brim_shifts(out[used], piece), 1.0)
 
-# %% ../../nbs/people/37_hats.ipynb #9af877b3
+# %% ../../nbs/people/37_hats.ipynb #06e7f448
 def under_hat(wardrobe: Wardrobe, rest: RestBody, piece: Piece, hair: Patch) -> Patch:
     "Hair that fits into a hat."
     base = skull(wardrobe, rest)

@@ -24,7 +24,7 @@ def sleeve_word(sleeve: float) -> str:
         return "short-sleeved"
     return "long-sleeved" if sleeve > 0.8 else "half-sleeved"
 
-# %% ../../nbs/people/40_outfits.ipynb #c8aedc0c
+# %% ../../nbs/people/40_outfits.ipynb #07eada8a
 def make_tee(rng, hem: float, short: float) -> tuple:  # (Piece, name); `short`: a short sleeve
     "A t-shirt."
     neck = str(rng.choice(["crew", "scoop"]))
@@ -61,7 +61,7 @@ def make_crop(rng, hem: float, short: float) -> tuple:  # (Piece, name)
     piece = Piece("top", hem, neck=neck, sleeve=sleeve, loose=0.3)
     return piece, f"{sleeve_word(sleeve)} crop top"
 
-# %% ../../nbs/people/40_outfits.ipynb #bdb05c1e
+# %% ../../nbs/people/40_outfits.ipynb #e974c1c7
 def make_hoodie(rng, hem: float, short: float) -> tuple:  # (Piece, name)
     "A hoodie."
     piece = Piece("top", hem - 0.01, sleeve=0.97, offset=0.016, loose=0.8, collar="hood")
@@ -102,7 +102,7 @@ def make_top(rng, wardrobe: Wardrobe,
     piece, name = TOP_MAKERS[kind](rng, hem, short)
     return Garment(kind, name, "upper", 5, [piece])
 
-# %% ../../nbs/people/40_outfits.ipynb #0d7f575b
+# %% ../../nbs/people/40_outfits.ipynb #a43ff881
 JACKETS = {
     "jacket": dict(offset=0.024, loose=0.75),
     "cardigan": dict(neck="v", offset=0.02, loose=0.6),
@@ -138,7 +138,7 @@ def make_skirt(rng, wardrobe: Wardrobe) -> Garment:
     piece = Piece("skirt", hem, waist=wardrobe.waist, flare=rng.uniform(0, 0.6), offset=0.006)
     return Garment("skirt", f"{length_word(wardrobe, hem)} skirt", "lower", 12, [piece])
 
-# %% ../../nbs/people/40_outfits.ipynb #a32a6124
+# %% ../../nbs/people/40_outfits.ipynb #074bc7c7
 def make_dress(rng, wardrobe: Wardrobe) -> Garment:
     "Top and skirt of one fabric; they overlap by 7 cm at the waist, the skirt outside."
     sleeve = float(rng.choice([-1, 0, 0.22, 0.5, 0.95]))
@@ -152,7 +152,7 @@ def make_dress(rng, wardrobe: Wardrobe) -> Garment:
     name = f"{sleeve_word(sleeve)} {length_word(wardrobe, hem)} dress"
     return Garment("dress", name, "dress", 6, [skirt, top])
 
-# %% ../../nbs/people/40_outfits.ipynb #eacd5e31
+# %% ../../nbs/people/40_outfits.ipynb #aedd7310
 TROUSERS = {  # kind: hem above the ankle, how loose, flare, name
     "jeans": (0.01, 0.25, 0.0, "jeans"), "trousers": (-0.02, 0.8, 0.0, "trousers"),
     "wide": (-0.025, 1.0, 0.05, "wide trousers"),
@@ -207,7 +207,7 @@ def add_details(rng, garments: list) -> None:
             garment.pieces[0].pockets = pockets
         garment.pieces[-1].buttons = BUTTONS.get(garment.kind, 0)
 
-# %% ../../nbs/people/40_outfits.ipynb #bcacce36
+# %% ../../nbs/people/40_outfits.ipynb #3216658a
 TOPS = {
     "woman": ["tee", "longsleeve", "tank", "vneck", "sweater", "crop", "hoodie", "polo", "shirt",
               "blouse"],
@@ -232,7 +232,7 @@ def sample_clothes(rng, wardrobe: Wardrobe, identity: Identity) -> list:  # of G
         return [lower, upper, make_jacket(rng, wardrobe)]
     return [lower, upper]
 
-# %% ../../nbs/people/40_outfits.ipynb #0b1d0611
+# %% ../../nbs/people/40_outfits.ipynb #25536b58
 def sample_outfit(rng: np.random.Generator, identity: Identity,
                   sample_fabric=None,  # function (rng, garment) -> fabric; None: empty slots
                   ) -> Outfit:

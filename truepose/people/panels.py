@@ -6,7 +6,7 @@
 __all__ = ['TORSO_RADIUS', 'TORSO_GIRTH', 'LIMB_PARTS', 'unwrapped', 'trunk_panel', 'arm_axis', 'sleeve_panel', 'leg_panel',
            'hat_panel', 'limb_of_bone', 'faces_part', 'panel_uv']
 
-# %% ../../nbs/people/35_panels.ipynb #86f2a5c5
+# %% ../../nbs/people/35_panels.ipynb #b5f02f78
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +15,7 @@ from .body import Body
 from .sheets import Piece, Wardrobe
 from .patches import Patch
 
-# %% ../../nbs/people/35_panels.ipynb #a1b114f0
+# %% ../../nbs/people/35_panels.ipynb #541c812e
 TORSO_RADIUS = 0.16
 TORSO_GIRTH = 2*np.pi*TORSO_RADIUS  # metres on the panel
 
@@ -29,7 +29,7 @@ def trunk_panel(corners) -> np.ndarray:  # [f,3,2] from corners [f,3,3] on the t
     angle = unwrapped(np.arctan2(corners[..., 0], -(corners[..., 1] + 0.02)))
     return np.stack([angle*TORSO_RADIUS, corners[..., 2]], -1)
 
-# %% ../../nbs/people/35_panels.ipynb #57738e3b
+# %% ../../nbs/people/35_panels.ipynb #fd26e5c0
 def arm_axis(shoulder, elbow, wrist,  # [3] joints
              corners,  # [f,3,3]
              ) -> tuple:  # (nearest place on the axis [f,3,3], direction [f,3,3], length [f,3])
@@ -63,7 +63,7 @@ def sleeve_panel(wardrobe: Wardrobe,
     angle = unwrapped(np.arctan2((out*up).sum(-1), (out*right).sum(-1)*inwards))
     return np.stack([angle*TORSO_RADIUS/3, -length], -1)
 
-# %% ../../nbs/people/35_panels.ipynb #603bcc4c
+# %% ../../nbs/people/35_panels.ipynb #2997e93f
 def leg_panel(wardrobe: Wardrobe,
               corners,  # [f,3,3] on the template
               sign: int,  # 1 left, -1 right
@@ -83,7 +83,7 @@ def hat_panel(wardrobe: Wardrobe, corners) -> np.ndarray:  # [f,3,2]
     around = unwrapped(np.arctan2(x, -y))*TORSO_RADIUS/2
     return np.stack([around, 0.1*np.arctan2(z, np.hypot(x, y))], -1)
 
-# %% ../../nbs/people/35_panels.ipynb #474b64b5
+# %% ../../nbs/people/35_panels.ipynb #ffb5448d
 LIMB_PARTS = {"left arm": 1, "right arm": 2, "left leg": 3, "right leg": 4}  # 0: trunk and head
 
 @lru_cache(maxsize=1)
@@ -100,7 +100,7 @@ def faces_part(body: Body, patch: Patch) -> np.ndarray:  # [f] number of `LIMB_P
     share = patch.weights@np.eye(5, dtype=np.float32)[limb_of_bone(body)]
     return share[patch.faces].sum(1).argmax(1).astype(np.uint8)
 
-# %% ../../nbs/people/35_panels.ipynb #9d59eb4f
+# %% ../../nbs/people/35_panels.ipynb #05dada1d
 def panel_uv(wardrobe: Wardrobe, patch: Patch,
              part: np.ndarray,  # [f] see `faces_part`
              piece: Piece | None,  # None: no clothing

@@ -6,7 +6,7 @@
 __all__ = ['face_edges', 'edge_codes', 'odd_first', 'side_faces', 'with_crossings', 'cut', 'Patch', 'compact', 'one_bone',
            'grid_faces', 'copied_faces']
 
-# %% ../../nbs/people/31_patches.ipynb #18c7c811
+# %% ../../nbs/people/31_patches.ipynb #665ebf00
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from .body import Body, triangles
 from .sheets import renumbered
 
-# %% ../../nbs/people/31_patches.ipynb #0de5b605
+# %% ../../nbs/people/31_patches.ipynb #ebbca08c
 def face_edges(faces) -> tuple:  # (from [3f], to [3f])
     "Edges in the direction of their faces: the first of every face, then the second, the third."
     return faces.T.ravel(), np.roll(faces.T, -1, 0).ravel()
@@ -24,7 +24,7 @@ def edge_codes(a, b, n: int) -> np.ndarray:
     "One number for the edge between vertices a and b of n, whatever its direction."
     return np.minimum(a, b)*n + np.maximum(a, b)
 
-# %% ../../nbs/people/31_patches.ipynb #b4ea76bc
+# %% ../../nbs/people/31_patches.ipynb #16741ca6
 def odd_first(faces, odd) -> np.ndarray:  # [f,3]
     "Turn every face until its only corner with `odd` [f,3] comes first."
     first = np.argmax(odd, 1)[:, None]
@@ -42,7 +42,7 @@ def side_faces(faces, kept, edge_number) -> np.ndarray:
         np.stack([edge_number(p, q), q, r], 1),
         np.stack([edge_number(p, q), r, edge_number(p, r)], 1)])
 
-# %% ../../nbs/people/31_patches.ipynb #7fd74646
+# %% ../../nbs/people/31_patches.ipynb #76fa6b24
 def with_crossings(codes,  # [e] see `edge_codes`
                    inside,  # [n] of opposite signs at the two ends of every coded edge
                    ) -> sp.csr_matrix:  # [n + e, n]
@@ -71,7 +71,7 @@ def cut(faces,  # [f,3]
     used, new = renumbered(new)
     return with_crossings(codes, inside)[used].astype(np.float32), new
 
-# %% ../../nbs/people/31_patches.ipynb #be6d9250
+# %% ../../nbs/people/31_patches.ipynb #47c70cad
 @dataclass
 class Patch:
     "Vertices, template, weights and faces of one layer before they are joined."
@@ -87,7 +87,7 @@ def compact(patch: Patch) -> Patch:
     edge = None if patch.edge is None else patch.edge[used]
     return Patch(patch.vertices[used], patch.template[used], patch.weights[used], faces, edge)
 
-# %% ../../nbs/people/31_patches.ipynb #df958263
+# %% ../../nbs/people/31_patches.ipynb #da3ee401
 def one_bone(body: Body, name: str, n: int) -> sp.csr_matrix:  # [n, bones]
     "Weights of n vertices that follow one bone."
     column = np.full(n, body.bone[name])

@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from .body import N_SKIN, Body, triangles
 
-# %% ../../nbs/people/30_sheets.ipynb #00e1385e
+# %% ../../nbs/people/30_sheets.ipynb #d0bec465
 def paint(ax,  # matplotlib axes
           vertices,  # [n,3] metres
           faces,  # [f,3]
@@ -58,7 +58,7 @@ class Piece:
     pockets: str = ""  # a key of `POCKETS`
     brim: str = ""  # of a hat: a key of `BRIMS`; none: a beanie
 
-# %% ../../nbs/people/30_sheets.ipynb #cf54ab38
+# %% ../../nbs/people/30_sheets.ipynb #5c2914e1
 @dataclass
 class Garment:
     "What a caption names. `fabric` is left to `truepose.people.fabric`."
@@ -92,7 +92,7 @@ def split_quads(quads, edge_of, n: int, n_edges: int) -> np.ndarray:  # [4q,4]
         np.stack([quads[:, k], n + edge_of[:, k], centre, n + edge_of[:, k - 1]], 1)
         for k in range(4)])
 
-# %% ../../nbs/people/30_sheets.ipynb #c5ee9f36
+# %% ../../nbs/people/30_sheets.ipynb #1dfeb555
 def split_matrix(edges, quads, n: int) -> sp.csr_matrix:  # [n + edges + quads, n]
     "Old points, middles of edges and centres of quads as means of the old points."
     n_edges, n_faces = len(edges), len(quads)
@@ -125,7 +125,7 @@ def subdivide(quads,  # [q,4] indices of n_vertices points
     pick = sp.csr_matrix((np.ones(n), (np.arange(n), used)), (n, n_vertices))
     return (round_off(new, border)@split@pick).tocsr().astype(np.float32), new
 
-# %% ../../nbs/people/30_sheets.ipynb #679232fa
+# %% ../../nbs/people/30_sheets.ipynb #03b21760
 def neighbour_mean(faces, n: int) -> sp.csr_matrix:  # [n,n]
     "Matrix that replaces every vertex by the mean of its neighbours."
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
@@ -141,14 +141,14 @@ def smoothed(values, mean: sp.csr_matrix, times: int) -> np.ndarray:
         values = 0.5*values + 0.5*(mean@values)
     return values
 
-# %% ../../nbs/people/30_sheets.ipynb #4537b18d
+# %% ../../nbs/people/30_sheets.ipynb #5dc199b5
 def renumbered(faces) -> tuple:  # (used [m], faces in the new numbers)
     "The vertices that faces use, in order: what `np.unique` finds by sorting."
     mark = np.zeros(faces.max(initial=-1) + 1, bool)
     mark[faces] = True
     return np.flatnonzero(mark), (np.cumsum(mark) - 1)[faces]
 
-# %% ../../nbs/people/30_sheets.ipynb #4b749bde
+# %% ../../nbs/people/30_sheets.ipynb #765c7da4
 def vertex_normals(vertices, faces) -> np.ndarray:  # [V,3] unit length
     "Area-weighted normals."
     columns = np.ascontiguousarray(vertices.T)
@@ -178,7 +178,7 @@ def points_at(body: Body, position, weights) -> Points:
     feet = body.limb("foot", "left") + body.limb("foot", "right")
     return Points(position, bones_weight(weights, arms), bones_weight(weights, feet))
 
-# %% ../../nbs/people/30_sheets.ipynb #65172b76
+# %% ../../nbs/people/30_sheets.ipynb #b0034bf1
 def nearest_skin(body: Body, position) -> sp.csr_matrix:  # [n, N]
     "Weights that average the four nearest skin vertices of the template."
     distance, index = cKDTree(body.template[:N_SKIN]).query(position, 4)
@@ -189,7 +189,7 @@ def nearest_skin(body: Body, position) -> sp.csr_matrix:  # [n, N]
                            (len(position), body.n_vertices))
     return matrix.astype(np.float32)
 
-# %% ../../nbs/people/30_sheets.ipynb #b0bf208f
+# %% ../../nbs/people/30_sheets.ipynb #45c60822
 @dataclass
 class Sheet:
     "A subdivided patch of surface."
@@ -204,7 +204,7 @@ def make_sheet(body: Body,
                quads,  # [q,4] of the body
                soften: int = 0,  # smoothing steps of the sheet's own weights; 0: the skin's weights
                ) -> Sheet:
-    "Subdivide quads of the body and find their weights."
+    "Subdivided quads of the body, with skinning weights."
     matrix, new = subdivide(quads, body.n_vertices)
     faces, place = triangles(new), matrix@body.template
     mean, on_skin = neighbour_mean(faces, matrix.shape[0]), nearest_skin(body, place)
@@ -227,7 +227,7 @@ def hairline_field(wardrobe: "Wardrobe",
     ragged = ragged + 0.0025*np.sin(210*x + 3*np.sin(170*y))*np.sin(190*y + 1)
     return z - wardrobe.eyes[0, 2] - line + ragged
 
-# %% ../../nbs/people/30_sheets.ipynb #5e9c7cec
+# %% ../../nbs/people/30_sheets.ipynb #4e59d261
 class EarFill:
     "Replaces the ears of the scalp sheet by a membrane stretched over the hole."
     def __init__(self, sheet: Sheet, ear):
@@ -243,7 +243,7 @@ class EarFill:
         filled[self.hole] = self.solve.solve(-(self.to_rim@filled[self.rim]))
         return filled
 
-# %% ../../nbs/people/30_sheets.ipynb #2fd1795c
+# %% ../../nbs/people/30_sheets.ipynb #ef688218
 class Wardrobe:
     "Everything about garments that does not depend on the person. Heights in metres."
     def __init__(self, body: Body):
