@@ -393,7 +393,7 @@ def test_evaluate_refuses(tmp_path):
 
 
 @pytest.fixture
-def recipe(tmp_path):
+def params(tmp_path):
     "A file of parameters in the folder of a notebook."
     path = tmp_path/"e03_evaluate"/"mine.yaml"
     path.parent.mkdir()
@@ -401,29 +401,29 @@ def recipe(tmp_path):
     return path
 
 
-def test_train_and_reproduce_refuse(tmp_path, recipe):
-    refused("train", recipe, "-p", "stepz=3", words=("stepz", "steps"))
-    refused("train", recipe, "-p", "steps=many", words=("steps", "int"))
-    refused("train", recipe, "-p", "steps", words=("NAME=VALUE",))
+def test_train_and_reproduce_refuse(tmp_path, params):
+    refused("train", params, "-p", "stepz=3", words=("stepz", "steps"))
+    refused("train", params, "-p", "steps=many", words=("steps", "int"))
+    refused("train", params, "-p", "steps", words=("NAME=VALUE",))
     gone = tmp_path/"e03_evaluate"/"gone.yaml"
-    refused("train", recipe, gone, words=("gone.yaml", "no such file"))
+    refused("train", params, gone, words=("gone.yaml", "no such file"))
     elsewhere = tmp_path/"mine.yaml"
     elsewhere.write_text("n_pairs: 3")
     refused("train", elsewhere, words=("mine.yaml", "params/<notebook>/", "is unknown"))
     refused("run", elsewhere, words=("mine.yaml", "params/<notebook>/", "is unknown"))
-    recipe.write_text("stepz: 3")
-    refused("train", recipe, words=("mine.yaml", "stepz", "did you mean `steps`"))
+    params.write_text("stepz: 3")
+    refused("train", params, words=("mine.yaml", "stepz", "did you mean `steps`"))
     refused("run", "e99_nothing", words=("e99_nothing", "e03_evaluate"))
     refused("publish", tmp_path, words=())
     refused("reproduce", "--preset", "huge", words=("huge", "nano"))
 
 
-def test_a_recipe_names_notebook_and_variant(recipe, monkeypatch):
+def test_a_file_names_notebook_and_variant(params, monkeypatch):
     "`run FILE`, `run NOTEBOOK --params FILE` and `train FILE` ask for the same; -p wins."
     asked = []
     monkeypatch.setattr("truepose.runs.run", lambda *given: asked.append(given))
-    for words in (("run", recipe), ("run", "e03_evaluate", "--params", recipe), ("train", recipe),
-                  ("train", recipe, recipe, "-p", "variant=other", "-p", "n_pairs=4")):
+    for words in (("run", params), ("run", "e03_evaluate", "--params", params), ("train", params),
+                  ("train", params, params, "-p", "variant=other", "-p", "n_pairs=4")):
         result = call(*words)
         assert result.exit_code == 0, result.output
     mine, other = dict(variant="mine", n_pairs=3), dict(variant="other", n_pairs=4)

@@ -12,7 +12,7 @@ from truepose.runs import notebook_of, publish, read_params, run
 PARAMETERS = 'variant = "base"\nsteps = 2\nlr = 0.1\nseed = 3\nresults_folder = ""'
 FOUND = [*(NBS/"experiments").glob("[eft]*.ipynb"), *(NBS/"figures").glob("[eft]*.ipynb")]
 EXPERIMENTS = sorted(path for path in FOUND if parameter_cells(path))
-RECIPES = sorted(p for p in (ROOT/"params").rglob("*.yaml") if p.parent.name != "accelerate")
+PARAMS = sorted(p for p in (ROOT/"params").rglob("*.yaml") if p.parent.name != "accelerate")
 
 
 def notebook(folder, *cells, parameters=PARAMETERS, name="e90_toy"):
@@ -120,10 +120,10 @@ def test_experiments_can_be_run_from_parameters(path):
     assert not writes, "an experiment gets its results folder from the runner"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=name)
-def test_recipes_are_of_their_notebook(path):
+@pytest.mark.parametrize("path", PARAMS, ids=name)
+def test_params_are_of_their_notebook(path):
     "params/<notebook>/<variant>.yaml: names and types of that notebook, the variant said once."
-    assert path.parent.parent == ROOT/"params", "a recipe lies in the folder of its notebook"
+    assert path.parent.parent == ROOT/"params", "such a file lies in the folder of its notebook"
     assert read_params(path).get("variant", path.stem) == path.stem
     assert find_notebook(notebook_of(path)).stem == path.parent.name
 
@@ -134,7 +134,7 @@ def test_recipes_are_of_their_notebook(path):
     ("n_pairs: [3", "not valid YAML"),
     ("n_pairs = 3", "expected lines"),
 ])
-def test_bad_recipes_are_refused_in_one_line(tmp_path, text, words):
+def test_bad_params_are_refused_in_one_line(tmp_path, text, words):
     path = tmp_path/"e03_evaluate"/"mine.yaml"
     path.parent.mkdir()
     path.write_text(text)

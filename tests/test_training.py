@@ -69,7 +69,7 @@ def test_a_finisher_needs_a_pipeline(places):
     with pytest.raises(InputError, match="start: nowhere"): run("e15_train_finisher", dict(start="nowhere"), **places)
 
 
-def test_nano_needs_codec_and_region_encoder_of_earlier_runs(places, monkeypatch, tmp_path):
+def test_nano_needs_codec_and_region_encoder_of_earlier_runs(places, tmp_path):
     "Refused after the data are open: a folder of them, so that nothing is rendered."
     from truepose.data.examples import write_example
     given = dict(preset="nano", variant="no_such_run", data=str(write_example(tmp_path/"fashion", "patn")))

@@ -51,7 +51,7 @@ def command(function):
     "Register a command."
     return app.command()(told(function))
 
-# %% ../nbs/90_cli.ipynb #fc5073bf
+# %% ../nbs/90_cli.ipynb #4883183b
 def main():
     "Entry point of the `truepose` script."
     # Before torch is loaded, also in kernels: threads that wait soon sleep, or two processes on
@@ -91,7 +91,7 @@ def check_people(folder: Path):
     if "name" in read_json(folder / "manifest.json"):
         typer.echo(f"{folder}: {compare_with_published(folder)}")
 
-# %% ../nbs/90_cli.ipynb #dd4af6e2
+# %% ../nbs/90_cli.ipynb #8f716145
 @command
 def people(
     split: Annotated[str, Option(
@@ -128,7 +128,7 @@ def people(
         write_people(out, split, count, seed, frame, views, min(workers, count), shards)
         typer.echo(f"{out}: {count} persons, {views} pictures each, {frame[0]}x{frame[1]}")
 
-# %% ../nbs/90_cli.ipynb #de1bbd49
+# %% ../nbs/90_cli.ipynb #c872755a
 @command
 def unpack(
     folder: Annotated[Path, Argument(help="a set in shards")],
@@ -174,7 +174,7 @@ def doctor(
         typer.echo(f"drawn: {sheet}")
     if not diagnosis.healthy: raise typer.Exit(1)
 
-# %% ../nbs/90_cli.ipynb #7d664b41
+# %% ../nbs/90_cli.ipynb #f44485d1
 def joints_of(picture: Path, image, imported: Path | None, estimator: str,
               weights: Path | None) -> "np.ndarray":  # [18, 3]
     "The joints by an estimator, or from another program's JSON; refused if there are none."
@@ -206,7 +206,7 @@ def write_pose(picture: Path, out: Path, way: tuple, frame: Path | None, wanted:
     known, seen = (keypoints[:, 2] > 0).sum(), (keypoints[:, 2] == 2).sum()
     typer.echo(f"{out}: {known} of 18 joints in {height}x{width}, {seen} of them visible")
 
-# %% ../nbs/90_cli.ipynb #d5757f7f
+# %% ../nbs/90_cli.ipynb #024599a7
 @command
 def pose(
     picture: Annotated[Path, Argument(help="photograph of a person, of any size")],
@@ -255,7 +255,7 @@ def load_pose_of(pose: Path, picture: Path, image) -> "np.ndarray":  # [18, 3]
     raise InputError(f"{pose}: image_size {size}, but {picture} has {image.shape[:2]} "
                      "(height, width); give the pose of the same picture")
 
-# %% ../nbs/90_cli.ipynb #d196c419
+# %% ../nbs/90_cli.ipynb #bb483ba7
 @command
 def parse(
     picture: Annotated[Path, Argument(help="picture of a person")],
@@ -309,7 +309,7 @@ def fit_shape(path: Path, size: tuple, wanted: tuple):
     raise InputError(f"{path}: size {height}x{width} (height x width) has not the shape of "
                      f"{wanted_height}x{wanted_width}; crop or pad it first")
 
-# %% ../nbs/90_cli.ipynb #7c1abb00
+# %% ../nbs/90_cli.ipynb #47ebead0
 def read_inputs(source: Path, parsing: Path, pose: Path, source_pose: Path | None,
                 label_set: str, wanted: tuple) -> tuple:  # image, labels, two arrays of keypoints
     "The inputs of one generation, checked and scaled: source, its parsing, target's and its pose."
@@ -420,13 +420,13 @@ def train(
         help="params/<notebook>/<variant>.yaml, trained one after the other")],
     settings: Settings = None,
 ):
-    "Train parts of the model by recipes; each file's folder names its notebook."
+    "Train parts of the model by files of parameters, whose folders name the notebooks."
     from truepose.runs import notebook_of
     notebooks = [notebook_of(file) for file in files]
     run_and_tell([(notebook, read_settings(notebook, file, settings))
                   for notebook, file in zip(notebooks, files)])
 
-# %% ../nbs/90_cli.ipynb #9cf9e02b
+# %% ../nbs/90_cli.ipynb #b7629396
 @command
 def publish(
     runs: Annotated[list[Path], Argument(
@@ -457,7 +457,7 @@ def export(
     pipeline_from_checkpoint(checkpoint, weights).save_pretrained(out)
     typer.echo(f"written: {out}")
 
-# %% ../nbs/90_cli.ipynb #d26450cf
+# %% ../nbs/90_cli.ipynb #c083e2b4
 def measures_table(measures: dict) -> str:  # of `evaluate_folders`
     "One line per measure, one column per protocol; then what is absent, and why."
     names, rows = list(measures["protocols"]), measures["side_by_side"]

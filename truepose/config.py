@@ -9,7 +9,7 @@ __all__ = ['PRESETS', 'METHODS', 'RECIPES', 'RenderedPeople', 'Preset', 'unet_co
 # %% ../nbs/01_config.ipynb #cd2a78cd
 from dataclasses import dataclass, field, fields, replace
 
-# %% ../nbs/01_config.ipynb #64efadf9
+# %% ../nbs/01_config.ipynb #4ad7bf52
 @dataclass(frozen=True)
 class RenderedPeople:
     "Whom the networks of a scale see if no data are given."
@@ -39,6 +39,7 @@ class Preset:
     finish_scale: int = 1  # side of a finished picture in sides of `image_size`
     prediction_type: str = "v_prediction"  # objective: `epsilon`, `v_prediction` or `sample`
     model: dict = field(default_factory=dict)  # model options beside sizes; empty: the paper's
+    sampling: dict = field(default_factory=dict)  # steps and guidance, where not the pipeline's own
     rendered: RenderedPeople = RenderedPeople(people=2400, val_people=64, views=6)
 
     @property
@@ -80,7 +81,7 @@ _SD_VAE = dict(block_out_channels=(128, 256, 512, 512), layers_per_block=2, late
                down_block_types=("DownEncoderBlock2D",) * 4,
                up_block_types=("UpDecoderBlock2D",) * 4, scaling_factor=.18215)
 
-# %% ../nbs/01_config.ipynb #0eb47efa
+# %% ../nbs/01_config.ipynb #50242c9e
 _OURS = dict(lookup=4, input_skip=True)  # see `LookupModel`
 _SMALL = dict(widths=(16, 32), source_widths=(16, 32), norm_groups=8)
 
@@ -99,7 +100,8 @@ _NANO = Preset(
     clip=dict(embed_dim=192, image_size=48, patch_size=8, width=192, layers=4, heads=6),
     finish_scale=2,
     head_finisher=dict(reads="head", window=64, widths=(48, 64, 80), source_widths=(32, 32, 48)),
-    prediction_type="sample")
+    prediction_type="sample",
+    sampling=dict(num_inference_steps=1, guidance_pose=1.0, guidance_source=1.0))
 
 _PAPER = Preset(
     "paper", image_size=(256, 176), latent_factor=8, latent_channels=4, unet=_SD15, codec=_SD_VAE,
@@ -114,7 +116,7 @@ PRESETS = {
                        prediction_type="v_prediction"),
 }
 
-# %% ../nbs/01_config.ipynb #1e7d0d0d
+# %% ../nbs/01_config.ipynb #3bc218ae
 def _named(kind: str, known: dict, name: str):
     "The entry of that name."
     if name in known: return known[name]
@@ -127,7 +129,7 @@ def get_preset(name: str,  # `tiny`, `nano`, `paper` or `paper21`
     "The preset of that name; raises `ValueError` naming the known ones."
     return replace(_named("preset", PRESETS, name), **overrides)
 
-# %% ../nbs/01_config.ipynb #14a5281d
+# %% ../nbs/01_config.ipynb #9b6a9176
 @dataclass(frozen=True)
 class Method:
     "What of TruePose is switched on."
@@ -148,7 +150,7 @@ class Method:
         if not (self.lookup or self.input_skip): return of_paper
         return of_paper | dict(lookup=factor if self.lookup else 0, input_skip=self.input_skip)
 
-# %% ../nbs/01_config.ipynb #3db7647a
+# %% ../nbs/01_config.ipynb #56286622
 _CLIP_ONLY = Method(look="none", parsing_input=False, region_context=False, alignment_bias=False,
                     alignment_loss=False)
 _HPFA = replace(_CLIP_ONLY, look="hpfa", parsing_input=True)
@@ -171,7 +173,7 @@ def get_method(name: str) -> Method:
     "The method of that name."
     return _named("method", METHODS, name)
 
-# %% ../nbs/01_config.ipynb #da2eafd6
+# %% ../nbs/01_config.ipynb #c695a15c
 @dataclass(frozen=True)
 class Recipe:
     "How a network is trained."
@@ -189,7 +191,7 @@ class Recipe:
         names = [f.name for f in fields(Recipe) if f.name != "batch_size"]
         return {name: getattr(self, name) for name in names}
 
-# %% ../nbs/01_config.ipynb #18ad6571
+# %% ../nbs/01_config.ipynb #86811569
 @dataclass(frozen=True)
 class TransferRecipe(Recipe):
     "How the denoiser is trained."
@@ -213,7 +215,7 @@ class FinisherRecipe(Recipe):
     drawings: int = 4  # sources that the denoiser draws from, before
     person_weight: float = 3.0  # of the error on the person; the backdrop's is 1
 
-# %% ../nbs/01_config.ipynb #d7685ef2
+# %% ../nbs/01_config.ipynb #a106fb5d
 _TRANSFER_NANO = TransferRecipe(
     lr=1e-3, batch_size=2, accumulate=2, targets=5, person_weight=3.0, min_snr_gamma=5.0,
     val_pairs=192, sample_minutes=8.0)

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MOVED', 'guidance_weights', 'branch_states', 'as_image_batch', 'as_image_tensor', 'as_parsing_batch', 'as_pose_batch',
-           'EncodedSource', 'translated', 'TruePosePipelineOutput', 'TruePosePipeline', 'encode_source', 'Branches',
-           'prepare_branches', 'denoise', 'latent_factor', 'picture_of', 'to_pil', 'transfer', 'paper_or_ours',
-           'pipeline_from_preset', 'pipeline_from_sd', 'scheduler_from_sd', 'load_nano']
+           'EncodedSource', 'translated', 'TruePosePipeline', 'finishers', 'drawn_size', 'encode_source', 'Branches',
+           'prepare_branches', 'latent_factor', 'denoise', 'picture_of', 'TruePosePipelineOutput', 'to_pil',
+           'check_given', 'for_poses', 'transfer', 'paper_or_ours', 'pipeline_from_preset', 'scheduler_from_sd',
+           'pipeline_from_sd', 'load_nano']
 
 # %% ../nbs/80_pipeline.ipynb #ae5e853e
 import inspect
@@ -59,7 +60,7 @@ def branch_states(states: SourceStates,  # of b sources
     return replace(states, context=context, rows=rows)
 
 # %% ../nbs/80_pipeline.ipynb #524ddd8b
-def as_image_batch(images,  # PIL image, uint8 [h, w, 3], float [3, h, w] or [b, 3, h, w] in [-1, 1], or a list
+def as_image_batch(images,  # PIL, uint8 [h, w, 3], float [3, h, w] in [-1, 1]; or several
                    size: tuple,  # (height, width) that the model works at
                    name: str = "source_image",  # of the argument, for the error
                   ) -> torch.Tensor:  # [b, 3, h, w] in [-1, 1]
@@ -69,8 +70,10 @@ def as_image_batch(images,  # PIL image, uint8 [h, w, 3], float [3, h, w] or [b,
         images = images if isinstance(images, (list, tuple)) else [images]
         batch = torch.stack([as_image_tensor(image, name) for image in images])
     if tuple(batch.shape[-2:]) != tuple(size):
-        raise InputError(f"{name}: {batch.shape[-2]}x{batch.shape[-1]} pixels (height x width), but this model works at "
-                         f"{size[0]}x{size[1]}: resize it first, with its parsing map and keypoints")
+        height, width = batch.shape[-2:]
+        raise InputError(f"{name}: {height}x{width} pixels (height x width), but this model works "
+                         f"at {size[0]}x{size[1]}: resize it first, "
+                         "with its parsing map and keypoints")
     return batch.float()
 
 
@@ -88,12 +91,13 @@ def as_parsing_batch(parsing,  # integer [h, w] or [b, h, w] labels, or a list o
                      label_set: str,
                     ) -> torch.Tensor:  # long [b, h, w] region indices
     "Parsing maps as region indices."
-    if isinstance(parsing, (list, tuple)): parsing = np.stack([np.asarray(labels) for labels in parsing])
+    if isinstance(parsing, (list, tuple)):
+        parsing = np.stack([np.asarray(labels) for labels in parsing])
     maps = np.asarray(parsing)
     if maps.ndim == 2: maps = maps[None]
     if maps.shape[1:] != tuple(size):
-        raise InputError(f"source_parsing: {maps.shape[1]}x{maps.shape[2]}, but the source image is {size[0]}x{size[1]}: "
-                         "resize it with nearest neighbour")
+        raise InputError(f"source_parsing: {maps.shape[1]}x{maps.shape[2]}, but the source image "
+                         f"is {size[0]}x{size[1]}: resize it with nearest neighbour")
     return to_regions(check_parsing(maps, label_set, "source_parsing"), label_set)
 
 
@@ -107,7 +111,7 @@ def as_pose_batch(poses,  # [18, 3] or [b, 18, 3]
 # %% ../nbs/80_pipeline.ipynb #71d8de11
 @dataclass
 class EncodedSource:
-    "Everything that depends on the sources alone; hand it back to make more poses of the same people."
+    "All that depends on the sources alone; hand it back for more poses of the same people."
     states: SourceStates  # what TargetNet looks at
     photo: SourcePhoto = None  # what finishers read; None without finishers
 
@@ -118,33 +122,31 @@ class EncodedSource:
         return EncodedSource(self.states.repeat(n), self.photo and self.photo.repeat(n))
 
 # %% ../nbs/80_pipeline.ipynb #2e90a98a
-MOVED = {("truepose.clip", "RegionCLIP"): ("truepose.method.clip", "RegionCLIP"),  # since version 0.1.0
-         ("truepose.codec", "PatchCodec"): ("truepose.method.codec", "PatchCodec"),
-         ("truepose.model", "TruePoseModel"): ("truepose.finish.lookup", "LookupModel"),
-         ("truepose.finisher", "Finisher"): ("truepose.finish.network", "Finisher")}
+MOVED = {  # since version 0.1.0
+    ("truepose.clip", "RegionCLIP"): ("truepose.method.clip", "RegionCLIP"),
+    ("truepose.codec", "PatchCodec"): ("truepose.method.codec", "PatchCodec"),
+    ("truepose.model", "TruePoseModel"): ("truepose.finish.lookup", "LookupModel"),
+    ("truepose.finisher", "Finisher"): ("truepose.finish.network", "Finisher")}
 
 
 def translated(index: dict) -> dict:  # of a `model_index.json`
     "The same index with today's modules."
-    def now(part): return list(MOVED.get(tuple(part), part)) if isinstance(part, (list, tuple)) else part
+    def now(part):
+        if not isinstance(part, (list, tuple)): return part
+        return list(MOVED.get(tuple(part), part))
     return {name: now(part) for name, part in index.items()}
 
 # %% ../nbs/80_pipeline.ipynb #c042cfec
-@dataclass
-class TruePosePipelineOutput(BaseOutput):
-    "What the pipeline returns."
-    images: list  # PIL images, or a tensor [b, 3, h, w] in [-1, 1] with `output_type="pt"`
-
-
 class TruePosePipeline(DiffusionPipeline):
     "Pose transfer: source picture, its parsing map and a target pose to a picture."
     model_cpu_offload_seq = "clip->codec->model"
     _optional_components = ["finisher", "head_finisher"]
 
     def __init__(self, codec, clip: RegionCLIP, model: TruePoseModel, scheduler,
-                 image_height: int = 128, image_width: int = 88,  # of the pictures that go in and come out
+                 image_height: int = 128, image_width: int = 88,  # of pictures, in and out
                  finisher: Finisher = None, head_finisher: Finisher = None,
-                 num_inference_steps: int = 20, guidance_pose: float = 1.3, guidance_source: float = 1.6):  # defaults
+                 num_inference_steps: int = 20,  # unless a call says otherwise; so the next two
+                 guidance_pose: float = 1.3, guidance_source: float = 1.6):
         super().__init__()
         self.register_modules(codec=codec, clip=clip, model=model, scheduler=scheduler,
                               finisher=finisher, head_finisher=head_finisher)
@@ -156,37 +158,43 @@ class TruePosePipeline(DiffusionPipeline):
     def load_config(cls, folder, **options):
         "As diffusers' own, with today's modules for those of older folders."
         config = super().load_config(folder, **options)
-        return (translated(config[0]), *config[1:]) if isinstance(config, tuple) else translated(config)
+        if isinstance(config, tuple): return translated(config[0]), *config[1:]
+        return translated(config)
 
     @classmethod
     def download(cls, pretrained_model_name: str, **options) -> str:  # folder in the hub's cache
-        "Configurations and safetensors of a repository; diffusers' own refuses classes of another library."
+        "Configurations and safetensors of a repository; diffusers' own refuses foreign classes."
         known = ("revision", "cache_dir", "token", "force_download", "local_files_only")
         given = {name: options[name] for name in known if options.get(name) is not None}
-        return snapshot_download(pretrained_model_name, allow_patterns=["*.json", "*.safetensors"], **given)
+        wanted = ["*.json", "*.safetensors"]
+        return snapshot_download(pretrained_model_name, allow_patterns=wanted, **given)
 
     @property
     def image_size(self) -> tuple:
         "(height, width) of the pictures that go in and come out."
         return self.config.image_height, self.config.image_width
 
-    @property
-    def drawn_size(self) -> tuple:
-        "(height, width) that the codec and the model work at: smaller, if a finisher enlarges."
-        scale = self.finisher.config.scale if self.finisher else 1
-        return tuple(side // scale for side in self.image_size)
+# %% ../nbs/80_pipeline.ipynb #e859e35e
+def finishers(self: TruePosePipeline) -> list:
+    "Those that there are, in the order in which they work."
+    return [finisher for finisher in (self.finisher, self.head_finisher) if finisher]
 
-    @property
-    def finishers(self) -> list:
-        "Those that there are, in the order in which they work."
-        return [finisher for finisher in (self.finisher, self.head_finisher) if finisher]
+
+def drawn_size(self: TruePosePipeline) -> tuple:
+    "(height, width) that the codec and the model work at: smaller, if a finisher enlarges."
+    scale = self.finisher.config.scale if self.finisher else 1
+    return tuple(side // scale for side in self.image_size)
+
+
+TruePosePipeline.finishers = property(finishers)
+TruePosePipeline.drawn_size = property(drawn_size)
 
 # %% ../nbs/80_pipeline.ipynb #4beedbd0
 @torch.no_grad()
 def encode_source(self: TruePosePipeline, source_image, source_parsing, label_set: str = "cihp",
-                  source_pose=None,  # keypoints [18, 3] or [b, 18, 3] in pixels of the source: finishers read better
+                  source_pose=None,  # keypoints [18, 3] or [b, 18, 3] of the source, in its pixels
                  ) -> EncodedSource:
-    "Everything that depends on the source alone; hand it back as `source_states` for more poses of the same person."
+    "All that depends on the source alone; hand it back as `source_states` for more poses."
     # 1. the inputs
     images = as_image_batch(source_image, self.image_size).to(self.device)
     regions = as_parsing_batch(source_parsing, self.image_size, label_set).to(self.device)
@@ -198,12 +206,14 @@ def encode_source(self: TruePosePipeline, source_image, source_parsing, label_se
         raise InputError(f"source_pose: {len(keypoints)} poses for {len(images)} source images")
     # 2. at the size of the drawing
     small = F.adaptive_avg_pool2d(images, self.drawn_size)
-    maps = F.interpolate(regions[:, None].float(), self.drawn_size, mode="nearest-exact")[:, 0].long()
+    labels = regions[:, None].float()
+    maps = F.interpolate(labels, self.drawn_size, mode="nearest-exact")[:, 0].long()
     # 3. the networks
     with autocast(self.device):
         embeddings, present = embed_regions(self.clip, small, maps)
         latents = encode(self.codec, small).float()
-        states = self.model.encode_source(latents, one_hot(maps), embeddings.float(), present, picture=small)
+        states = self.model.encode_source(latents, one_hot(maps), embeddings.float(), present,
+                                          picture=small)
     if not self.finishers: return EncodedSource(states)
     joints = resize_keypoints(keypoints, self.image_size, self.drawn_size)
     return EncodedSource(states, SourcePhoto(images, regions, joints))
@@ -227,33 +237,47 @@ def prepare_branches(self: TruePosePipeline, states: SourceStates,  # of b sourc
     "Pose and context are encoded once for all steps."
     b = len(joints)
     with autocast(self.device):
+        # 1. the context of no source
         absent = torch.zeros(b, 14, dtype=torch.bool, device=self.device)
         no_embeddings = torch.zeros(b, 14, self.model.config.embed_dim, device=self.device)
         nothing = self.model.context_encoder(no_embeddings, absent)
+        # 2. features of the pose, zero in the branch that does not know it
         features = self.model.encode_pose(pose_map(joints, self.drawn_size))
-        keep_pose = torch.tensor([branch != "none" for branch in weights], device=self.device).repeat_interleave(b)
-        features = features.repeat(len(weights), 1, 1, 1) * keep_pose[:, None, None, None]
+        keep_pose = torch.tensor([branch != "none" for branch in weights], device=self.device)
+        rows = keep_pose.repeat_interleave(b)[:, None, None, None]
+        features = features.repeat(len(weights), 1, 1, 1) * rows
     return Branches(weights, branch_states(states, nothing, list(weights)), features)
 
 
 TruePosePipeline.prepare_branches = prepare_branches
 
 # %% ../nbs/80_pipeline.ipynb #7a07414e
-def denoise(self: TruePosePipeline, branches: Branches, steps: int, generator) -> tuple:  # latents, `Reading` or None
+def latent_factor(codec) -> int:
+    "Pixels per latent, per side: a codec halves once per level but the first, or has patches."
+    return codec.config.get("patch_size") or 2 ** (len(codec.config.block_out_channels) - 1)
+
+# %% ../nbs/80_pipeline.ipynb #65673cc3
+def denoise(self: TruePosePipeline, branches: Branches, steps: int,
+            generator) -> tuple:  # latents, `Reading` or None
     "From noise to clean latents [b, c, h, w]."
+    # 1. noise
     self.scheduler.set_timesteps(steps, device=self.device)
-    takes_noise = "generator" in inspect.signature(self.scheduler.step).parameters  # stochastic schedulers
-    noise_source = {"generator": generator} if takes_noise else {}
     n = len(branches.weights)
     b = len(branches.pose_features) // n
     size = (side // latent_factor(self.codec) for side in self.drawn_size)
     shape = (b, self.model.target_net.config.in_channels, *size)
-    latents = randn_tensor(shape, generator=generator, device=self.device) * self.scheduler.init_noise_sigma
+    noise = randn_tensor(shape, generator=generator, device=self.device)
+    latents = noise * self.scheduler.init_noise_sigma
+    # 2. a stochastic scheduler draws more of it, from the same generator
+    takes_noise = "generator" in inspect.signature(self.scheduler.step).parameters
+    noise_source = {"generator": generator} if takes_noise else {}
+    # 3. the steps
     for t in self.progress_bar(self.scheduler.timesteps):
         record = Record()
         batch = self.scheduler.scale_model_input(latents, t).repeat(n, 1, 1, 1)
         with autocast(self.device):
-            out = self.model(batch, t.expand(len(batch)), branches.pose_features, branches.states, record)
+            out = self.model(batch, t.expand(len(batch)), branches.pose_features, branches.states,
+                             record)
         parts = out.sample.float().chunk(n)
         prediction = sum(weight * part for weight, part in zip(branches.weights.values(), parts))
         latents = self.scheduler.step(prediction, t, latents, **noise_source).prev_sample
@@ -261,11 +285,6 @@ def denoise(self: TruePosePipeline, branches: Branches, steps: int, generator) -
 
 
 TruePosePipeline.denoise = denoise
-
-
-def latent_factor(codec) -> int:
-    "Pixels per latent, per side: a codec halves once per level but the first, or cuts into patches."
-    return codec.config.get("patch_size") or 2 ** (len(codec.config.block_out_channels) - 1)
 
 # %% ../nbs/80_pipeline.ipynb #93ec9765
 def picture_of(self: TruePosePipeline, latents, photo: SourcePhoto, reading: Reading,
@@ -282,25 +301,49 @@ def picture_of(self: TruePosePipeline, latents, photo: SourcePhoto, reading: Rea
 
 TruePosePipeline.picture_of = picture_of
 
+# %% ../nbs/80_pipeline.ipynb #1566b880
+@dataclass
+class TruePosePipelineOutput(BaseOutput):
+    "What the pipeline returns."
+    images: list  # PIL images, or a tensor [b, 3, h, w] in [-1, 1] with `output_type="pt"`
+
 
 def to_pil(image: torch.Tensor) -> Image.Image:  # [3, h, w] in [-1, 1]
     "A picture tensor as a PIL image."
     pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
     return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
 
+# %% ../nbs/80_pipeline.ipynb #1fb371c5
+def check_given(source_image, source_parsing, target_pose, source_states):
+    "Refuse a call that lacks its pose or its source."
+    if target_pose is None: raise InputError("target_pose: missing; expected keypoints [18, 3]")
+    if source_states is not None: return
+    if source_image is None or source_parsing is None:
+        raise InputError("source_image and source_parsing are both needed, "
+                         "or source_states from encode_source")
+
+
+def for_poses(source: EncodedSource, b: int) -> EncodedSource:  # b rows
+    "The sources, each as many times as it has poses."
+    n = len(source)
+    if b % n:
+        raise InputError(f"target_pose: {b} poses for {n} sources; "
+                         "give as many poses for each source")
+    return source.repeat(b // n) if b > n else source
+
 # %% ../nbs/80_pipeline.ipynb #6dddac54
 @torch.no_grad()
 def transfer(self: TruePosePipeline,
              source_image=None,  # PIL, uint8 [h, w, 3], float [b, 3, h, w] in [-1, 1], or a list
              source_parsing=None,  # label map [h, w] or [b, h, w], or a list
-             target_pose=None,  # keypoints [18, 3] or [b, 18, 3], pixels of the result; of n sources: b / n each
+             target_pose=None,  # keypoints [18, 3] or [b, 18, 3], pixels; of n sources: b / n each
              source_pose=None,  # keypoints of the source, if they are known: see `encode_source`
              source_states: EncodedSource = None,  # instead of source image, parsing and pose
-             num_images_per_pose: int = 1,  # samples of each pose, one after the other in the result
-             num_inference_steps: int = None,  # None: what was saved with the network; so for the next two
+             num_images_per_pose: int = 1,  # samples of each pose, one after the other
+             num_inference_steps: int = None,  # None: what was saved; so for the next two
              guidance_pose: float = None,  # how strongly the pose is followed
              guidance_source: float = None,  # how strongly the source is followed
-             finish: bool = True,  # by the finishers, if there are any; False: the drawing, enlarged
+             finish: bool = True,  # by finishers, if there are any; False: the drawing, enlarged
              generator: torch.Generator = None,
              label_set: str = "cihp",  # of the parsing map
              output_type: str = "pil",  # or `pt`
@@ -308,25 +351,24 @@ def transfer(self: TruePosePipeline,
     "Generates the person of `source_image` in `target_pose`."
     def saved(name, value): return self.config[name] if value is None else value
     # 1. what is asked for
-    if target_pose is None: raise InputError("target_pose: missing; expected keypoints [18, 3]")
-    if source_states is None and (source_image is None or source_parsing is None):
-        raise InputError("source_image and source_parsing are both needed, or source_states from encode_source")
+    check_given(source_image, source_parsing, target_pose, source_states)
     keypoints = as_pose_batch(target_pose, "target_pose", self.device)
     keypoints = keypoints.repeat_interleave(num_images_per_pose, 0)
     joints = resize_keypoints(keypoints, self.image_size, self.drawn_size)
-    weights = guidance_weights(saved("guidance_pose", guidance_pose), saved("guidance_source", guidance_source))
+    weights = guidance_weights(saved("guidance_pose", guidance_pose),
+                               saved("guidance_source", guidance_source))
     # 2. the sources, once, each for its poses
-    source = source_states or self.encode_source(source_image, source_parsing, label_set, source_pose)
-    b, n = len(joints), len(source)
-    if b % n: raise InputError(f"target_pose: {b} poses for {n} sources; give as many poses for each source")
-    if b > n: source = source.repeat(b // n)
+    source = source_states
+    if not source: source = self.encode_source(source_image, source_parsing, label_set, source_pose)
+    source = for_poses(source, len(joints))
     # 3. denoise
     branches = self.prepare_branches(source.states, joints, weights)
     steps = saved("num_inference_steps", num_inference_steps)
     latents, reading = self.denoise(branches, steps, generator)
     # 4. decode, finish
     images = self.picture_of(latents, source.photo if finish else None, reading, joints)
-    return TruePosePipelineOutput(images=images if output_type == "pt" else [to_pil(image) for image in images])
+    if output_type != "pt": images = [to_pil(image) for image in images]
+    return TruePosePipelineOutput(images=images)
 
 
 TruePosePipeline.__call__ = transfer
@@ -335,7 +377,8 @@ TruePosePipeline.__call__ = transfer
 def paper_or_ours(options: dict) -> tuple:  # class of the model, its arguments
     "The paper's model, or ours if something of ours is asked for."
     if options.get("lookup") or options.get("input_skip"): return LookupModel, options
-    return TruePoseModel, {name: value for name, value in options.items() if name not in ("lookup", "input_skip")}
+    ours = ("lookup", "input_skip")
+    return TruePoseModel, {name: value for name, value in options.items() if name not in ours}
 
 
 def pipeline_from_preset(preset: str | Preset,  # name or `Preset`
@@ -347,12 +390,21 @@ def pipeline_from_preset(preset: str | Preset,  # name or `Preset`
     codec = codec_from_preset(preset).eval()
     clip = clip_from_preset(preset).eval()
     model = model_from_preset(preset, model_class, **options).eval()
-    return TruePosePipeline(codec, clip, model, make_scheduler(preset.prediction_type), *preset.image_size)
+    scheduler = make_scheduler(preset.prediction_type)
+    return TruePosePipeline(codec, clip, model, scheduler, *preset.image_size)
 
 # %% ../nbs/80_pipeline.ipynb #d42773b1
+def scheduler_from_sd(folder: Path) -> DDIMScheduler:
+    "Betas and kind of prediction of Stable Diffusion's own scheduler; all else is ours."
+    schedule = DDIMScheduler.load_config(folder / "scheduler")
+    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
+    betas = {name: schedule[name] for name in names if name in schedule}
+    return make_scheduler(schedule.get("prediction_type", "epsilon"), **betas)
+
+# %% ../nbs/80_pipeline.ipynb #0f677616
 def pipeline_from_sd(folder: str | Path,  # Stable Diffusion 1.5 or 2.1 in diffusers' layout
                      clip: str = "ViT-L-14",  # region encoder, by open_clip's name
-                     clip_pretrained: str | Path = "openai",  # open_clip's tag or a local file; None: random weights
+                     clip_pretrained: str | Path = "openai",  # tag or file; None: random weights
                      image_size: tuple = (256, 176),  # (height, width) in pixels
                      dtype: torch.dtype = torch.float32,  # of codec and model
                      **options,  # arguments of the model; none: the paper's method alone
@@ -361,23 +413,17 @@ def pipeline_from_sd(folder: str | Path,  # Stable Diffusion 1.5 or 2.1 in diffu
     folder = Path(folder)
     for part in ("unet", "vae", "scheduler"):
         if (folder / part).is_dir(): continue
-        raise InputError(f"{folder}: no {part}/ in it; expected Stable Diffusion in diffusers' layout, with unet/, vae/ and scheduler/")
+        raise InputError(f"{folder}: no {part}/ in it; expected Stable Diffusion "
+                         "in diffusers' layout, with unet/, vae/ and scheduler/")
     codec = AutoencoderKL.from_pretrained(folder / "vae", dtype=dtype).eval()
     region_clip = clip_from_open_clip(clip, clip_pretrained)
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", dtype=dtype)
-    model_class, options = paper_or_ours(dict(pose_channels=get_preset("paper").pose_channels) | options)
-    model = model_from_unet(unet, region_clip.config.embed_dim, model_class, **options)
-    return TruePosePipeline(codec, region_clip, model.eval(), scheduler_from_sd(folder), *image_size)
+    options = dict(pose_channels=get_preset("paper").pose_channels) | options
+    model_class, options = paper_or_ours(options)
+    model = model_from_unet(unet, region_clip.config.embed_dim, model_class, **options).eval()
+    return TruePosePipeline(codec, region_clip, model, scheduler_from_sd(folder), *image_size)
 
-
-def scheduler_from_sd(folder: Path) -> DDIMScheduler:
-    "Betas and kind of prediction of Stable Diffusion's own scheduler; all else is ours."
-    schedule = DDIMScheduler.load_config(folder / "scheduler")
-    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
-    betas = {name: schedule[name] for name in names if name in schedule}
-    return make_scheduler(schedule.get("prediction_type", "epsilon"), **betas)
-
-
+# %% ../nbs/80_pipeline.ipynb #4f958a35
 def load_nano() -> TruePosePipeline:
     "The pipeline that this project trained and ships: any CPU."
     return TruePosePipeline.from_pretrained(asset("nano"), dtype=torch.float32)

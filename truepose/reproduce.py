@@ -159,10 +159,10 @@ SPARE = 7  # more of the worst pairs are kept than published, for those that cha
 def make_again(preset: str, place: Path, targets: Published, say=print) -> list:  # of png
     "Evaluation and figures, into `place`; the figures' files, in the order of `targets`."
     root = repo_root()
-    recipe = read_params(root / "params" / EVALUATION / f"{preset}.yaml")
-    recipe["sample_worst"] += SPARE
-    say(f"1/3 people and evaluation: {recipe['n_pairs']} pairs, preset {preset}")
-    evaluation = run(EVALUATION, recipe, results=place / "results")
+    params = read_params(root / "params" / EVALUATION / f"{preset}.yaml")
+    params["sample_worst"] += SPARE
+    say(f"1/3 people and evaluation: {params['n_pairs']} pairs, preset {preset}")
+    evaluation = run(EVALUATION, params, results=place / "results")
     say("2/3 figures")
     drawn = []
     for notebook, pngs in targets.figures.items():

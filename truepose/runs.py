@@ -95,7 +95,7 @@ def check_parameters(notebook: str | Path,  # as for `run`
                              f"like {declared[key]!r}, not {value!r}")
     return declared | given
 
-# %% ../nbs/03_runs.ipynb #79b5362d
+# %% ../nbs/03_runs.ipynb #d75023fc
 def parse_parameter(notebook: str | Path, key: str, text: str):
     "A value typed on the command line, as the type that the notebook declares."
     declared, name = declared_parameters(notebook), find_notebook(notebook).name
@@ -163,7 +163,7 @@ def put(finished: Path,  # a folder
     shutil.rmtree(outgoing, ignore_errors=True)
     return final
 
-# %% ../nbs/03_runs.ipynb #96dff1f7
+# %% ../nbs/03_runs.ipynb #00382558
 def put_files(files: list,
               folder: Path,  # where copies of them shall stand
              ) -> Path:  # `folder`
@@ -250,7 +250,7 @@ def _deliver(folder: Path, name: str, variant: str,
             place = put(folder / "results", Path(results).resolve() / name / variant)
     return place
 
-# %% ../nbs/03_runs.ipynb #ec19c0b3
+# %% ../nbs/03_runs.ipynb #23ee418c
 def _findings(folder: Path) -> list:  # (manifest of results or note of a figure, is a figure)
     "What a finished run has to publish."
     if not (folder / "manifest.json").is_file():
@@ -286,7 +286,7 @@ def _refuse_dirty_checkout():
     named = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
     raise InputError(f"publish: the checkout is dirty: {named}; commit (or put back) first")
 
-# %% ../nbs/03_runs.ipynb #a2c0956e
+# %% ../nbs/03_runs.ipynb #fbd02da5
 def publish(folders: list,  # of runs
             to: Path | None = None,  # holds results/ and figures/; None: the checkout
            ) -> list:  # what was written: a folder for results, the png for a figure

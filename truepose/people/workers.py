@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['answer_of', 'listen', 'serve', 'Worker', 'map_in_workers']
 
-# %% ../../nbs/people/77_workers.ipynb #869792da
+# %% ../../nbs/people/77_workers.ipynb #e5a91218
 import itertools
 import json
 import os
@@ -19,7 +19,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-# %% ../../nbs/people/77_workers.ipynb #634fdf21
+# %% ../../nbs/people/77_workers.ipynb #e787b2a2
 def answer_of(job: bytes,  # pickled (function, arguments)
              ) -> bytes:  # pickled (True, result) or (False, exception)
     "Do one job; an exception is an answer, too, with its place among its notes."
@@ -30,7 +30,7 @@ def answer_of(job: bytes,  # pickled (function, arguments)
         e.add_note("in a worker:\n" + traceback.format_exc())
         return pickle.dumps((False, e))
 
-# %% ../../nbs/people/77_workers.ipynb #5b83ac9c
+# %% ../../nbs/people/77_workers.ipynb #6ef0be01
 def listen(pipe, jobs: queue.SimpleQueue):
     "Pass on what comes. Where the pipe ends, the parent has ended: so does this process."
     try:
@@ -53,7 +53,7 @@ def serve():
             outgoing.write(answer_of(jobs.get()))
             outgoing.flush()
 
-# %% ../../nbs/people/77_workers.ipynb #3ff314fc
+# %% ../../nbs/people/77_workers.ipynb #0da7af53
 _PROGRAM = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
             "from truepose.people.workers import serve; serve()")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
@@ -75,9 +75,10 @@ class Worker:
             self.process.stdin.flush()
             good, answer = pickle.load(self.process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
-            code = self.process.wait()
-            raise RuntimeError(f"a worker ended before its answer (exit code {code}); "
-                               "is the memory too small for so many?") from None
+            self.end()
+            raise RuntimeError("a worker ended before its answer (exit code "
+                               f"{self.process.returncode}); is the memory too small for so many?"
+                              ) from None
         if not good: raise answer
         return answer
 
@@ -91,7 +92,7 @@ class Worker:
         for pipe in (self.process.stdin, self.process.stdout):
             with suppress(OSError): pipe.close()
 
-# %% ../../nbs/people/77_workers.ipynb #125a0ad3
+# %% ../../nbs/people/77_workers.ipynb #30d8e8e0
 def map_in_workers(function,  # of a module, not of the script
                    jobs: list,  # of tuples of arguments
                    workers: int,  # processes; 1: in this one
