@@ -55,8 +55,9 @@ def test_a_run_that_is_not_told_where_keeps_its_results(tmp_path):
     "By default nothing is written outside of the run's own folder."
     folder = run(notebook(tmp_path, WRITE), dict(steps=5), runs=tmp_path/"runs", live=False)
     assert folder.parent == tmp_path/"runs"/"e90_toy"/"base"
-    assert (folder/"results"/"metrics.json").read_text() == "5"
-    assert (folder/"results"/"manifest.json").read_bytes() == (folder/"manifest.json").read_bytes()
+    found = folder/"results"/"e90_toy"/"base"
+    assert (found/"metrics.json").read_text() == "5"
+    assert (found/"manifest.json").read_bytes() == (folder/"manifest.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["e90_toy.ipynb", "runs"]
 
 

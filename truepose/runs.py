@@ -95,7 +95,7 @@ def check_parameters(notebook: str | Path,  # as for `run`
                              f"like {declared[key]!r}, not {value!r}")
     return declared | given
 
-# %% ../nbs/03_runs.ipynb #d75023fc
+# %% ../nbs/03_runs.ipynb #a0eef3cb
 def parse_parameter(notebook: str | Path, key: str, text: str):
     "A value typed on the command line, as the type that the notebook declares."
     declared, name = declared_parameters(notebook), find_notebook(notebook).name
@@ -163,7 +163,7 @@ def put(finished: Path,  # a folder
     shutil.rmtree(outgoing, ignore_errors=True)
     return final
 
-# %% ../nbs/03_runs.ipynb #00382558
+# %% ../nbs/03_runs.ipynb #e4d3da06
 def put_files(files: list,
               folder: Path,  # where copies of them shall stand
              ) -> Path:  # `folder`
@@ -218,16 +218,18 @@ def run(notebook: str | Path,  # path, or name of an experiment or figure of thi
     path = find_notebook(notebook)
     params = check_parameters(path, params or {})
     variant = check_variant(params.get("variant", "base"))
-    started, clock = time.time(), datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    started = time.time()
+    clock = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     git = git_state()
     folder = _made(Path(runs or runs_dir()).resolve() / path.stem / variant / clock)
-    for name in OURS:
-        if name in params: params[name] = str(_made(folder / name.removesuffix("_folder")))
+    found = folder / "results" / path.stem / variant
+    for name, place in zip(OURS, (found, folder / "figures")):
+        if name in params: params[name] = str(_made(place))
     _execute(path, folder / path.name, params, live)
     params = {key: value for key, value in params.items() if key not in OURS}
     write_json(folder / "manifest.json", _describe(path, params, started) | git)
     if int(os.environ.get("RANK", 0)): return folder  # `accelerate launch`: the first one delivers
-    return _deliver(folder, path.stem, variant, results, figures)
+    return _deliver(folder, found, results, figures)
 
 
 def _describe(path: Path, params: dict, started: float) -> dict:
@@ -238,26 +240,24 @@ def _describe(path: Path, params: dict, started: float) -> dict:
     return dict(notebook=path.stem, notebook_sha256=digest, **about)
 
 
-def _deliver(folder: Path, name: str, variant: str,
-             results: Path | None, figures: Path | None) -> Path:
+def _deliver(folder: Path, found: Path, results: Path | None, figures: Path | None) -> Path:
     "Put what a finished run has written where the caller wants it."
     place = folder
     if figures is not None and (folder / "figures").exists():
         place = put_files(sorted((folder / "figures").iterdir()), Path(figures).resolve())
-    if (folder / "results").exists():
-        shutil.copy(folder / "manifest.json", folder / "results")
+    if found.exists():
+        shutil.copy(folder / "manifest.json", found)
         if results is not None:
-            place = put(folder / "results", Path(results).resolve() / name / variant)
+            place = put(found, Path(results).resolve() / found.relative_to(folder / "results"))
     return place
 
-# %% ../nbs/03_runs.ipynb #23ee418c
-def _findings(folder: Path) -> list:  # (manifest of results or note of a figure, is a figure)
+# %% ../nbs/03_runs.ipynb #98053bc1
+def _findings(folder: Path) -> list:  # of files: manifests of results, notes of figures
     "What a finished run has to publish."
     if not (folder / "manifest.json").is_file():
         raise InputError(f"{folder}: no finished run: it has no manifest.json")
-    manifests = [(path, False) for path in (folder / "results").glob("manifest.json")]
-    notes = [(path, True) for path in sorted((folder / "figures").glob("*.json"))]
-    if manifests or notes: return manifests + notes
+    notes = [*folder.glob("results/*/*/manifest.json"), *sorted(folder.glob("figures/*.json"))]
+    if notes: return notes
     raise InputError(f"{folder}: this run wrote neither results nor figures")
 
 
@@ -286,22 +286,21 @@ def _refuse_dirty_checkout():
     named = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
     raise InputError(f"publish: the checkout is dirty: {named}; commit (or put back) first")
 
-# %% ../nbs/03_runs.ipynb #fbd02da5
+# %% ../nbs/03_runs.ipynb #cfe01672
 def publish(folders: list,  # of runs
             to: Path | None = None,  # holds results/ and figures/; None: the checkout
            ) -> list:  # what was written: a folder for results, the png for a figure
     "Put results and figures of runs where a reader finds them, all or none."
     _refuse_dirty_checkout()
     to = Path(to or repo_root()).resolve()
-    findings = [found for folder in folders for found in _findings(Path(folder))]
-    for note, _ in findings: _refuse_dirty(note)
+    findings = [(Path(folder), note) for folder in folders for note in _findings(Path(folder))]
+    for _, note in findings: _refuse_dirty(note)
     written = []
-    for note, is_figure in findings:
-        if is_figure:
-            put_files(sorted(note.parent.glob(f"{note.stem}.*")), to / "figures")
-            written.append(to / "figures" / f"{note.stem}.png")
+    for folder, note in findings:
+        place = to / note.parent.relative_to(folder)
+        if note.name == "manifest.json":
+            written.append(put(note.parent, place))
         else:
-            about = read_json(note)
-            variant = about["params"].get("variant", "base")
-            written.append(put(note.parent, to / "results" / about["notebook"] / variant))
+            put_files(sorted(note.parent.glob(f"{note.stem}.*")), place)
+            written.append(place / f"{note.stem}.png")
     return written

@@ -101,7 +101,7 @@ def _measure(method: str, pair: dict, path: Path, seconds: float) -> dict:
     return dict(method=method, name=pair["name"], person=person_of(pair["name"]), seconds=seconds,
                 **pair_measures(load_image(path), truth, regions))
 
-# %% ../../nbs/evaluate/40_methods.ipynb #9cb95b2a
+# %% ../../nbs/evaluate/40_methods.ipynb #2df12bd1
 def _generate_missing(pairs: list,
                       generate,  # function (pairs, seeds) -> uint8 [n, h, w, 3]
                       folder: Path,  # of NAME.png
@@ -169,7 +169,7 @@ def evaluate(dataset,  # pairs as dicts, see `PairDataset`
         rows += evaluate_method(dataset, name, generate, folder, seed, batch_size, progress)
     return rows
 
-# %% ../../nbs/evaluate/40_methods.ipynb #dbb58d5a
+# %% ../../nbs/evaluate/40_methods.ipynb #e360f424
 def metrics_of(rows: list,  # of `evaluate`
               ) -> dict:  # flat names, for metrics.json
     "Means and intervals of each method, counts, seconds per picture, and what is absent."
@@ -225,7 +225,7 @@ def imported_modules(names: tuple,  # of modules of this package, e.g. `data.pos
         left |= _imported_by(name, package or package_dir()) - found
     return found
 
-# %% ../../nbs/evaluate/40_methods.ipynb #66afb8e9
+# %% ../../nbs/evaluate/40_methods.ipynb #ea966be7
 GENERATING = ("pipeline", "data.pairs", "photo.parser")  # they and their imports make pictures
 
 
@@ -247,7 +247,7 @@ def fingerprint(paths=None,  # files; None: the modules that make pictures
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
-# %% ../../nbs/evaluate/40_methods.ipynb #9a7c71c1
+# %% ../../nbs/evaluate/40_methods.ipynb #cae6c36f
 def picture_settings(folder: str | Path,  # rendered people, with manifest.json
                      dataset: PairDataset,  # of them
                      weights: str | Path,  # folder of a saved pipeline; empty: random ones
