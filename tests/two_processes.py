@@ -2,23 +2,27 @@
 import sys
 
 import torch
+from truepose.config import get_preset
+from truepose.finish.lookup import LookupModel
 from truepose.method.model import model_from_preset
 from truepose.method.objective import make_scheduler
-from truepose.train.transfer import TransferObjective
 from truepose.train.loop import fit
+from truepose.train.transfer import TransferObjective
 
 
 def make_batch(generator):
     "Two pairs; all that a batch of `TransferData` has."
     def randn(*shape): return torch.randn(shape, generator=generator)
     regions = torch.randint(13, (2, 64, 44), generator=generator)
-    return dict(source_images=randn(2, 3, 64, 44).clamp(-1, 1), source_latents=randn(2, 48, 16, 11), embeddings=randn(2, 14, 32),
-                present=torch.ones(2, 14, dtype=torch.bool), source_regions=regions, target_latents=randn(2, 48, 16, 11),
+    return dict(source_images=randn(2, 3, 64, 44).clamp(-1, 1), source_latents=randn(2, 48, 16, 11),
+                embeddings=randn(2, 14, 32), present=torch.ones(2, 14, dtype=torch.bool),
+                source_regions=regions, target_latents=randn(2, 48, 16, 11),
                 target_regions=regions.flip(2), target_keypoints=randn(2, 18, 3).abs() * 20)
 
 
 if __name__ == "__main__":
     folder, accumulate = sys.argv[1], int(sys.argv[2])
     torch.manual_seed(0)
-    objective = TransferObjective(model_from_preset("tiny"), make_scheduler())
+    model = model_from_preset("tiny", LookupModel, **get_preset("tiny").model)
+    objective = TransferObjective(model, make_scheduler())
     fit(objective, make_batch, folder, steps=3, lr=1e-3, warmup=1, accumulate=accumulate, log_every=1)
