@@ -23,7 +23,7 @@ from ..photo.parser import backdrop
 from .encoded import Mirrored, picked
 from .transfer import draw
 
-# %% ../../nbs/train/70_finisher.ipynb #e86c7765
+# %% ../../nbs/train/70_finisher.ipynb #93dd1d59
 def mean_of(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     "The mean of what counts; 0 if nothing does."
     return (values * weight).sum() / weight.sum().clamp(min=1)
@@ -117,7 +117,7 @@ def draw_pairs(pipe,  # `TruePosePipeline`, of which codec, model and scheduler 
         report(begun + n)
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-# %% ../../nbs/train/70_finisher.ipynb #6186da5d
+# %% ../../nbs/train/70_finisher.ipynb #70ed264b
 def uniform(low: float, high: float, shape: tuple, generator: torch.Generator) -> torch.Tensor:
     "Numbers between two bounds."
     return torch.rand(shape, generator=generator) * (high - low) + low
@@ -137,7 +137,7 @@ def often(chance: float, new: torch.Tensor, old: torch.Tensor,  # [b, ...]
     chosen = torch.rand(len(old), generator=generator) < chance
     return torch.where(chosen.view(-1, *[1] * (old.ndim - 1)), new, old)
 
-# %% ../../nbs/train/70_finisher.ipynb #7e3aa71a
+# %% ../../nbs/train/70_finisher.ipynb #87f5c9a9
 def colour_changes(b: int, generator: torch.Generator) -> torch.Tensor:  # [b, 3, 3]
     "Matrices for colours in [0, 1]; three in ten change nothing."
     turn = .35 * torch.randn(b, generator=generator)
@@ -158,7 +158,7 @@ def recoloured(picture: torch.Tensor,  # [b, 3, h, w] in [-1, 1]
     "The picture in other colours."
     return torch.einsum("bij,bjhw->bihw", changes, (picture + 1) / 2).clamp(0, 1) * 2 - 1
 
-# %% ../../nbs/train/70_finisher.ipynb #cf6513e8
+# %% ../../nbs/train/70_finisher.ipynb #61a3a898
 def other_backdrops(photo: torch.Tensor,  # [b, 3, H, W] in [-1, 1] the source
                     regions: torch.Tensor,  # long [b, H, W] its parsing map
                     truth: torch.Tensor, wanted: torch.Tensor,  # the same of the target
@@ -186,7 +186,7 @@ def through_a_camera(photo: torch.Tensor,  # [b, 3, H, W] in [-1, 1]
     grain = strength * torch.randn(photo.shape, generator=generator)
     return often(.5, (photo + grain).clamp(-1, 1), photo, generator)
 
-# %% ../../nbs/train/70_finisher.ipynb #5d20bdbe
+# %% ../../nbs/train/70_finisher.ipynb #3feaf658
 def as_parsed(regions: torch.Tensor,  # long [b, H, W]
               generator: torch.Generator) -> torch.Tensor:
     "Parsing maps with a parser's mistakes; three in ten have none."
@@ -215,7 +215,7 @@ def as_photographed(photo: torch.Tensor,  # [b, 3, H, W] in [-1, 1] the source
     photo = through_a_camera(photo, generator)
     return photo, as_parsed(regions, generator), drawn, truth
 
-# %% ../../nbs/train/70_finisher.ipynb #45fdac32
+# %% ../../nbs/train/70_finisher.ipynb #1b24e1bf
 def as_estimated(keypoints: torch.Tensor,  # [b, 18, 3] in pixels of the drawing
                  generator: torch.Generator,
                  off: float = .8,  # pixels, standard deviation
@@ -231,7 +231,7 @@ def as_estimated(keypoints: torch.Tensor,  # [b, 18, 3] in pixels of the drawing
     known = there & any_there & (keypoints[..., 2] > 0)
     return moved * known[..., None]
 
-# %% ../../nbs/train/70_finisher.ipynb #5876cff9
+# %% ../../nbs/train/70_finisher.ipynb #e67beb31
 def body_cells(regions: torch.Tensor,  # long [b, H, W]
                surface: torch.Tensor,  # uint8 [b, 3, H, W] surface map
                window: torch.Tensor,  # [b, 4]
@@ -287,7 +287,7 @@ class Drawings:
         surface = picked(self.full.people.surface, mirrored, index).movedim(-1, 1)
         return self.full.images(mirrored, index), self.full.regions(mirrored, index), surface
 
-# %% ../../nbs/train/70_finisher.ipynb #ebb16615
+# %% ../../nbs/train/70_finisher.ipynb #88c66cb3
 def drawing_rows(self: Drawings, index: torch.Tensor,  # long [b]
                  generator: torch.Generator = None,  # half `as_photographed`; None: all as rendered
                 ) -> dict:
