@@ -39,7 +39,7 @@ def step_generator(seed: int,
     digest = hashlib.sha256(f"{seed}/{step}/{part}/{rank}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
-# %% ../../nbs/train/10_loop.ipynb #ca8618cd
+# %% ../../nbs/train/10_loop.ipynb #5f5fb8ae
 @dataclass
 class Chance:
     "What is random in each step of a run."
@@ -117,7 +117,7 @@ def read_history(path: str | Path) -> list:  # of dicts of float
     rows = read_numbers(path)
     return [{name: value for name, value in row.items() if not math.isnan(value)} for row in rows]
 
-# %% ../../nbs/train/10_loop.ipynb #fd52d1f9
+# %% ../../nbs/train/10_loop.ipynb #5e8a7595
 class Averages:
     "Means of what is logged."
     def __init__(self):
@@ -133,7 +133,7 @@ class Averages:
         self.sums, self.counts = {}, {}
         return means
 
-# %% ../../nbs/train/10_loop.ipynb #3c77539f
+# %% ../../nbs/train/10_loop.ipynb #91c04c16
 class Clock:
     "Minutes of a run, over all resumes."
     def __init__(self, used: float,  # minutes before this start
@@ -161,7 +161,7 @@ class Clock:
         print(f"{name} {step}/{steps}", *shown, f"{speed:.2f} steps/s", f"{left:.1f} min left",
               sep="  ", flush=True)
 
-# %% ../../nbs/train/10_loop.ipynb #af8534fa
+# %% ../../nbs/train/10_loop.ipynb #76559b25
 class Regularly:
     "Does something when it is time again."
     def __init__(self, act, clock: Clock, minutes: float, steps: int = None):
@@ -187,7 +187,7 @@ def stop_flag():
     finally:
         for s, handler in old.items(): signal.signal(s, handler)
 
-# %% ../../nbs/train/10_loop.ipynb #0f6841e2
+# %% ../../nbs/train/10_loop.ipynb #ff6e03d8
 def agree(accelerator: Accelerator, progress: float, stopping: bool) -> tuple:  # the same for all
     "All processes follow the first one's clock, and stop if any was asked to."
     if accelerator.num_processes == 1: return progress, stopping
@@ -217,7 +217,7 @@ def make_optimizer(learnt: list, lr: float, weight_decay: float,
                          "(pip install bitsandbytes); adamw needs nothing") from None
     return AdamW8bit(learnt, **settings)
 
-# %% ../../nbs/train/10_loop.ipynb #1ac7d0a0
+# %% ../../nbs/train/10_loop.ipynb #a73f728b
 def make_accelerator() -> Accelerator:
     "Processes, device and number format: bf16 where the device computes it fast."
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -247,7 +247,7 @@ class Trained:
         self.average.step(self.learnt)
         return norm
 
-# %% ../../nbs/train/10_loop.ipynb #4a87a6e0
+# %% ../../nbs/train/10_loop.ipynb #aa63d432
 def training_state(trained: Trained) -> dict:
     "All that is needed to go on."
     named = trained.objective.named_parameters()
@@ -319,7 +319,7 @@ def _side_by_side(model, learnt, batches, noise):
         parameter.grad = sum(present[1:], present[0]) if present else None
     return [(loss, numbers) for _, loss, numbers in results]
 
-# %% ../../nbs/train/10_loop.ipynb #46d6fd85
+# %% ../../nbs/train/10_loop.ipynb #06604af4
 class Ahead:
     "Makes the batches of the next step while this one is worked on."
     def __init__(self, make_batches,  # function of a step
@@ -349,7 +349,7 @@ def batches_of(make_batch, chance: Chance, device) -> callable:  # function of a
         return [{name: value.to(device) for name, value in batch.items()} for batch in made]
     return make_batches
 
-# %% ../../nbs/train/10_loop.ipynb #6eb034c3
+# %% ../../nbs/train/10_loop.ipynb #2a62c8e5
 class Run:
     "A training's place: its step, and what it leaves in its folder."
     def __init__(self, folder: Path, trained: Trained, seed: int, max_minutes: float = None,
@@ -380,7 +380,7 @@ class Run:
         pixels = np.asarray(picture.convert("RGB"))
         self.history.board.add_image("sample", pixels, self.step, dataformats="HWC")
 
-# %% ../../nbs/train/10_loop.ipynb #1d88f950
+# %% ../../nbs/train/10_loop.ipynb #253293b2
 @dataclass
 class Fit:
     "How a training ended."
