@@ -193,20 +193,3 @@ def test_a_figure_is_published_with_its_note(tmp_path, checkout):
     assert publish([folder]) == [root/"figures"/"f90_toy.png"]
     names = sorted(p.name for p in (root/"figures").iterdir())
     assert names == ["f90_toy.json", "f90_toy.pdf", "f90_toy.png"]
-
-
-@pytest.mark.parametrize("part", ["finisher", "head_finisher"])
-def test_a_finisher_is_trained_on_drawings_of_a_pipeline(tmp_path, places, part):
-    from truepose.pipeline import pipeline_from_preset
-    pipeline_from_preset("tiny").save_pretrained(tmp_path/"pipe")
-    given = dict(part=part, variant=tmp_path.name, start=str(tmp_path/"pipe"), steps=2)
-    folder = run("e15_train_finisher", given, **places)
-    metrics = json.loads((folder/"metrics.json").read_text())
-    assert metrics["steps"] == 2
-    assert {"val_drawn", "val_finished", "val_parsing", "val_miss_px"} <= set(metrics)
-
-
-def test_a_finisher_needs_a_pipeline(places):
-    given = dict(part="finisher", start="nowhere")
-    with pytest.raises(InputError, match="start: nowhere"):
-        run("e15_train_finisher", given, **places)
