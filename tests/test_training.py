@@ -74,3 +74,15 @@ def test_nano_needs_codec_and_region_encoder_of_earlier_runs(places, tmp_path):
     from truepose.data.examples import write_example
     given = dict(preset="nano", variant="no_such_run", data=str(write_example(tmp_path/"fashion", "patn")))
     with pytest.raises(InputError, match="run e12_train_codec with preset=nano"): run("e14_train_transfer", given, **places)
+
+
+def test_the_options_of_every_method_fit_its_model():
+    "What e14 hands to `pipeline_from_sd` and `model_from_preset`; the paper's method has nothing of ours."
+    from inspect import signature
+
+    from truepose.config import METHODS
+    from truepose.pipeline import paper_or_ours
+    for name, method in METHODS.items():
+        model, options = paper_or_ours(method.model_options(8))
+        assert set(options) <= set(signature(model.__init__).parameters), name
+    assert paper_or_ours(METHODS["paper"].model_options(8))[0].__name__ == "TruePoseModel"
