@@ -14,34 +14,42 @@ from .raster import kernel
 from .render import Rendered
 
 # %% ../../nbs/people/64_truth.ipynb #18fcf533
-def _facing(points: np.ndarray, corners: np.ndarray, camera: Camera) -> np.ndarray:
-    "Cosine between each face's normal and the view, signed: [n,3], [n,3,3] -> [n]."
+def _facing(points: np.ndarray, corners: np.ndarray,  # [n,3], [n,3,3]
+            camera: Camera) -> np.ndarray:  # [n]
+    "Cosine between each face's normal and the view, signed."
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     view = camera.position - points
-    return (normal * view).sum(1) / (np.linalg.norm(normal, axis=1) * np.linalg.norm(view, axis=1) + 1e-12)
+    lengths = np.linalg.norm(normal, axis=1) * np.linalg.norm(view, axis=1)
+    return (normal * view).sum(1) / (lengths + 1e-12)
 
-
+# %% ../../nbs/people/64_truth.ipynb #59fb03e4
 def correspondence(target: Rendered, source: Rendered,
-                   tolerance: float = .006,  # metres of depth, besides what the slope of the surface allows
-                   ) -> np.ndarray:  # float32 [h,w,3]: x, y in the source in pixels, and 1 where visible in both (else 0)
+                   tolerance: float = .006,  # metres of depth, besides what a slope allows
+                   ) -> np.ndarray:  # float32 [h,w,3]: x, y in the source; 1 where both show it
     "Where every pixel of the target is in the source."
     rows, columns = np.nonzero(target.triangle >= 0)
     corners = target.faces[target.triangle[rows, columns]]
     weights = target.barycentric[rows, columns][..., None]
     before, after = target.posed[corners], source.posed[corners]
-    spots = (after * weights).sum(1)
+    starts = (before * weights).sum(1)  # in the target's pose
+    spots = (after * weights).sum(1)  # in the source's pose
     x, y, z = project(source.camera, spots).T
     height, width = source.depth.shape
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+
     nearest = np.clip(y, 0, height - 1).astype(int), np.clip(x, 0, width - 1).astype(int)
-    near, shown = source.depth[nearest], source.triangle[nearest]
-    here_too = (target.posed[target.faces[shown]] * source.barycentric[nearest][..., None]).sum(1)  # in the target's pose
-    apart = np.linalg.norm(here_too - (before * weights).sum(1), axis=1)
-    there, here = _facing(spots, after, source.camera), _facing((before * weights).sum(1), before, target.camera)
+    near, shown = source.depth[nearest], source.triangle[nearest]  # what the source shows there
+    shown_corners = target.posed[target.faces[shown]]
+    shown_spots = (shown_corners * source.barycentric[nearest][..., None]).sum(1)
+    apart = np.linalg.norm(shown_spots - starts, axis=1)
+
+    there = _facing(spots, after, source.camera)
+    here = _facing(starts, before, target.camera)
     slope = np.sqrt(np.clip(1 - there ** 2, 0, 1)) / np.maximum(np.abs(there), .2)
     with np.errstate(invalid="ignore"):
-        step = slope * z / source.camera.focal  # metres the surface recedes from one pixel to the next
-        seen = inside & (shown >= 0) & (np.abs(z - near) < tolerance + .75 * step) & (there * here > 0)
+        step = slope * z / source.camera.focal  # metres the surface recedes from pixel to pixel
+        in_front = np.abs(z - near) < tolerance + .75 * step
+        seen = inside & (shown >= 0) & in_front & (there * here > 0)
         seen &= apart < 2 * tolerance + z / source.camera.focal + step
     out = np.zeros((*target.depth.shape, 3), np.float32)
     out[rows, columns] = np.stack([x, y, seen], 1)
@@ -49,7 +57,10 @@ def correspondence(target: Rendered, source: Rendered,
 
 # %% ../../nbs/people/64_truth.ipynb #bbe0d6b7
 @kernel
-def read_places(triangle, weights, faces, template, step):
+def read_places(triangle, weights, faces,  # [h,w], [h,w,3], [F,3]
+                template,  # [V,3] metres
+                step):  # metres per grey level
+    "Place of each pixel on the neutral body in grey levels -> uint8 [h,w,3]; 0 on the backdrop."
     out = np.zeros((*triangle.shape, 3), np.uint8)
     for row in range(triangle.shape[0]):
         for column in range(triangle.shape[1]):
@@ -63,7 +74,7 @@ def read_places(triangle, weights, faces, template, step):
 
 
 def surface_map(rendered: Rendered, template: np.ndarray,  # [V,3] of the `DressedMesh`
-               ) -> np.ndarray:  # uint8 [h,w,3]: 128 + place / 8 mm, x to the person's left, y to the back, z up; 0 is backdrop
-    "The place of each pixel on the neutral body."
-    return read_places(rendered.triangle, rendered.barycentric, rendered.faces, template, SURFACE_STEP)
-
+               ) -> np.ndarray:  # uint8 [h,w,3]: 128 + place / 8 mm; 0 is backdrop
+    "The place of each pixel on the neutral body: x to the person's left, y to the back, z up."
+    triangle, weights = rendered.triangle, rendered.barycentric
+    return read_places(triangle, weights, rendered.faces, template, SURFACE_STEP)
