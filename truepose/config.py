@@ -91,7 +91,7 @@ _TINY = Preset(
     codec=dict(patch_size=4),
     clip=dict(embed_dim=32, image_size=32, patch_size=8, width=32, layers=2, heads=2),
     finish_scale=2, finisher=_SMALL, head_finisher=dict(reads="head", window=24) | _SMALL,
-    rendered=RenderedPeople(people=4, val_people=2, views=3))
+    sampling=dict(num_inference_steps=2), rendered=RenderedPeople(people=4, val_people=2, views=3))
 
 _NANO = Preset(
     "nano", image_size=(128, 88), latent_factor=4, latent_channels=16,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOVED', 'guidance_weights', 'branch_states', 'as_image_batch', 'as_image_tensor', 'as_parsing_batch', 'as_pose_batch',
-           'EncodedSource', 'translated', 'TruePosePipeline', 'finishers', 'drawn_size', 'encode_source', 'Branches',
-           'prepare_branches', 'latent_factor', 'denoise', 'picture_of', 'TruePosePipelineOutput', 'to_pil',
+           'EncodedSource', 'translated', 'TruePosePipeline', 'finishers', 'drawn_size', 'sampling', 'encode_source',
+           'Branches', 'prepare_branches', 'latent_factor', 'denoise', 'picture_of', 'TruePosePipelineOutput', 'to_pil',
            'check_given', 'for_poses', 'transfer', 'paper_or_ours', 'pipeline_from_preset', 'scheduler_from_sd',
            'pipeline_from_sd', 'load_nano']
 
@@ -186,8 +186,15 @@ def drawn_size(self: TruePosePipeline) -> tuple:
     return tuple(side // scale for side in self.image_size)
 
 
+def sampling(self: TruePosePipeline) -> dict:
+    "Steps and guidance that were saved with the networks, as `__call__` takes them."
+    names = ("num_inference_steps", "guidance_pose", "guidance_source")
+    return {name: self.config[name] for name in names}
+
+
 TruePosePipeline.finishers = property(finishers)
 TruePosePipeline.drawn_size = property(drawn_size)
+TruePosePipeline.sampling = property(sampling)
 
 # %% ../nbs/80_pipeline.ipynb #4beedbd0
 @torch.no_grad()
@@ -391,7 +398,7 @@ def pipeline_from_preset(preset: str | Preset,  # name or `Preset`
     clip = clip_from_preset(preset).eval()
     model = model_from_preset(preset, model_class, **options).eval()
     scheduler = make_scheduler(preset.prediction_type)
-    return TruePosePipeline(codec, clip, model, scheduler, *preset.image_size)
+    return TruePosePipeline(codec, clip, model, scheduler, *preset.image_size, **preset.sampling)
 
 # %% ../nbs/80_pipeline.ipynb #d42773b1
 def scheduler_from_sd(folder: Path) -> DDIMScheduler:

@@ -30,7 +30,7 @@ def kernel_part(function):
     "Compile a step of kernels; it may allocate nothing."
     return _compiled(function, forceinline=True, _nrt=False)
 
-# %% ../../nbs/people/52_raster.ipynb #64045dd4
+# %% ../../nbs/people/52_raster.ipynb #3134171f
 class Buffers(NamedTuple):
     "What the z-buffer knows about every sample."
     depth: np.ndarray  # float32 [h,w] metres along the view; inf where there is nothing
@@ -56,7 +56,7 @@ def _span(x0, x1, x2, length):
     last = min(length - 1, int(math.floor(max(x0, x1, x2) - .5)))
     return first, last
 
-# %% ../../nbs/people/52_raster.ipynb #9f4ed394
+# %% ../../nbs/people/52_raster.ipynb #a2b4f116
 class Ramp(NamedTuple):
     "Weights of a triangle's first two corners, linear on the screen."
     first: float  # weight of the first corner at the first sample
@@ -84,7 +84,7 @@ def _weights(ramp, right, down):
     w1 = ramp.second + right * ramp.right_second + down * ramp.down_second
     return w0, w1, 1 - w0 - w1
 
-# %% ../../nbs/people/52_raster.ipynb #3c0e8293
+# %% ../../nbs/people/52_raster.ipynb #030d3223
 @kernel
 def rasterise(screen,  # [V,3] x px, y px, depth
               faces,  # [F,3]
@@ -127,7 +127,7 @@ def zbuffer(screen: np.ndarray,  # float32 [V,3] x px, y px, depth
     rasterise(screen, faces, buffers)
     return buffers
 
-# %% ../../nbs/people/52_raster.ipynb #e8feabfa
+# %% ../../nbs/people/52_raster.ipynb #4adda971
 @kernel
 def rasterise_flat(screen, faces, depth):
     "Depth only, parallel projection: the shadow map."
@@ -171,7 +171,7 @@ def vertex_normals(vertices, faces):  # [V,3], [F,3] -> [V,3]
         normals[i] /= math.sqrt(squares) + 1e-12
     return normals
 
-# %% ../../nbs/people/52_raster.ipynb #b212b2ee
+# %% ../../nbs/people/52_raster.ipynb #2e9dce3f
 @kernel
 def shortening(rest, posed, faces):  # -> [V] 0 where nothing is compressed, about 1 at a bent elbow
     "Mean over the edges around each vertex."

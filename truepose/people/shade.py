@@ -20,7 +20,7 @@ from .prepare import CLOTH, EYE, HAIR, LASH, SHOE, SKIN, TOP, Prepared
 from .materials import Spot, _cloth, _eye, _hair, _skin, _sleeve_panel, _trunk_panel
 from .materials import _within
 
-# %% ../../nbs/people/58_shade.ipynb #12b5f892
+# %% ../../nbs/people/58_shade.ipynb #0b085e26
 class SampleCamera(NamedTuple):
     "A camera as kernels take it; there are `step` x `step` samples per pixel."
     rotation: np.ndarray  # float64 [3,3] world to camera
@@ -59,7 +59,7 @@ def lamps(light: Light, camera: Camera) -> Lamps:
     return Lamps(rotation.T @ facing, rotation.T @ fill, *map(float, strengths),
                  np.array(light.key_tint, np.float64), np.array(light.fill_tint, np.float64))
 
-# %% ../../nbs/people/58_shade.ipynb #cc821201
+# %% ../../nbs/people/58_shade.ipynb #c527d2d6
 @kernel_part
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
@@ -98,7 +98,7 @@ def _centre(pixel, step):
     "The sample that stands for a pixel."
     return pixel * step + step // 2
 
-# %% ../../nbs/people/58_shade.ipynb #700f6c63
+# %% ../../nbs/people/58_shade.ipynb #127eb766
 @kernel_part
 def _taken(depth, y, x, nx, ny, nz, focal, radius, offsets):
     "How much sky the neighbours within `radius` metres take together, and how many there are."
@@ -140,7 +140,7 @@ def occlusion(depth,  # [h step, w step] of the samples
             out[row, column] = light
     return out
 
-# %% ../../nbs/people/58_shade.ipynb #ed743d5d
+# %% ../../nbs/people/58_shade.ipynb #fb3cca8d
 @kernel_part
 def _mean_nearby(ambient, depth, row, column, z, step):
     "Mean over the 3 x 3 pixels around one that lie on the surface at depth z; -1 if none does."
@@ -187,7 +187,7 @@ def centre_normals(buffers, faces, normals, camera):
             if out[row, column, 2] > 0: out[row, column] *= -1
     return out
 
-# %% ../../nbs/people/58_shade.ipynb #7650d668
+# %% ../../nbs/people/58_shade.ipynb #647f2331
 SHADOW_SIZE, SHADOW_BORDER = 400, 4  # texels per side of the shadow map; free at its borders
 
 
@@ -217,7 +217,7 @@ def shadow_map(posed: np.ndarray, faces: np.ndarray,  # [V,3], [F,3]
     rasterise_flat(shown, faces, depth)
     return ShadowMap(depth, to_light, across, down, origin, scale)
 
-# %% ../../nbs/people/58_shade.ipynb #f796db48
+# %% ../../nbs/people/58_shade.ipynb #40aba29d
 @kernel_part
 def _arriving(shadow_map, x, y, z, bias):
     "Share of a 5 x 5 patch of the map that lets light pass; its corners often settle it."
@@ -236,7 +236,7 @@ def _arriving(shadow_map, x, y, z, bias):
             if outside or shadow_map[i, j] > z - bias: light += 1
     return light / 25
 
-# %% ../../nbs/people/58_shade.ipynb #9374091a
+# %% ../../nbs/people/58_shade.ipynb #9bc9c2e9
 class Hit(NamedTuple):
     "Where a sample meets the person."
     face: int
@@ -271,7 +271,7 @@ def _vector(values, hit):  # [V,3]
     z = hit.w0 * values[a, 2] + hit.w1 * values[b, 2] + hit.w2 * values[c, 2]
     return np.float64(x), np.float64(y), np.float64(z)
 
-# %% ../../nbs/people/58_shade.ipynb #5ee12b62
+# %% ../../nbs/people/58_shade.ipynb #ea18dce5
 class Posed(NamedTuple):
     "Vertices of a person in one pose, float32."
     vertices: np.ndarray  # [V,3] metres
@@ -297,7 +297,7 @@ def _tangents(normal):
     tx, ty = -normal[1] * flat, normal[0] * flat
     return (tx, ty, 0.), (-normal[2] * ty, normal[2] * tx, normal[0] * ty - normal[1] * tx)
 
-# %% ../../nbs/people/58_shade.ipynb #43fffa91
+# %% ../../nbs/people/58_shade.ipynb #31618d2e
 @kernel_part
 def _surface(posed, template, camera, hit, z):
     "The geometry of a sample at depth z."
@@ -314,7 +314,7 @@ def _surface(posed, template, camera, hit, z):
     level, upwards = _tangents(normal)
     return Surface(spot, place, to_camera, normal, level, upwards, z / camera.focal)
 
-# %% ../../nbs/people/58_shade.ipynb #735e9b33
+# %% ../../nbs/people/58_shade.ipynb #cd367af6
 class Finish(NamedTuple):
     "How a sample takes light."
     kind: int  # CLOTH .. HAIR
@@ -342,7 +342,7 @@ def _cloth_at(row, ready, posed, hit, surface, colour):
     n, t, s = surface.normal, surface.level, surface.upwards
     return n[0] - t[0] * du - s[0] * dv, n[1] - t[1] * du - s[1] * dv, n[2] - s[2] * dv
 
-# %% ../../nbs/people/58_shade.ipynb #b6607e15
+# %% ../../nbs/people/58_shade.ipynb #6284949a
 SOLE = .022  # metres
 
 
@@ -363,7 +363,7 @@ def _skin_at(ready, hit, surface, colour):
     if lips > .5: return .1
     return .05 + .06 * max(0., .35 - colour[1])
 
-# %% ../../nbs/people/58_shade.ipynb #cd57839c
+# %% ../../nbs/people/58_shade.ipynb #2b4805f7
 @kernel_part
 def _material(ready, posed, hit, surface, colour):
     "Fill in the colour of a sample; return how it takes light."
@@ -390,7 +390,7 @@ def _material(ready, posed, hit, surface, colour):
         gloss = 0.
     return Finish(row.kind, _unit(bent), gloss, sharp, soft, slope)
 
-# %% ../../nbs/people/58_shade.ipynb #e158346f
+# %% ../../nbs/people/58_shade.ipynb #927e165c
 OFF_SURFACE = .008  # metres outside the surface at which the shadow is asked for
 BIAS = .010  # metres that it must lie behind what the lamp sees
 NOWHERE = .8  # ambient light where no neighbouring pixel shows the surface
@@ -415,7 +415,7 @@ def _sky_light(ambient, depth, row, column, step):
         return nearby if nearby >= 0 else NOWHERE
     return np.float64(ambient[i, j])
 
-# %% ../../nbs/people/58_shade.ipynb #5480ebb1
+# %% ../../nbs/people/58_shade.ipynb #dbe21627
 @kernel_part
 def _shadowed(lit):
     "Share of the key light that a spot gets, also out of the shadow's surroundings."
@@ -442,7 +442,7 @@ def _highlight(lamps, surface, finish, towards, lit, ambient, colour):
     if finish.kind == HAIR: return _fibre(surface, finish, half, towards, lit, ambient, colour)
     return finish.gloss * max(_dot(finish.bent, half), 0.) ** finish.sharp * _shadowed(lit) * 1.05
 
-# %% ../../nbs/people/58_shade.ipynb #7166d06a
+# %% ../../nbs/people/58_shade.ipynb #3043a0b9
 KNEE = .74  # brightness above which highlights are compressed
 
 
@@ -452,7 +452,7 @@ def _developed(value):
     if value > KNEE: value = KNEE + (1 - KNEE) * math.tanh((value - KNEE) / (1 - KNEE))
     return math.sqrt(max(value, 0.))
 
-# %% ../../nbs/people/58_shade.ipynb #3478ccdd
+# %% ../../nbs/people/58_shade.ipynb #a810684b
 SCATTERED = (1., .25, .15)  # colour of the light that went through skin
 
 
