@@ -10,11 +10,10 @@ KNOWN_DIRTY = {
     "results/e01_train/finisher", "results/e01_train/finisher2", "results/e01_train/finisher4",
     "results/e01_train/full", "results/e01_train/head", "results/e01_train/head3",
     "results/e01_train/lookup2",
-    "results/e03_evaluate/many", "results/e03_evaluate/nano", "results/e04_sampling/nano",
+    "results/e03_evaluate/many", "results/e04_sampling/nano",
     "results/e05_lookup/nano", "results/e06_parser/pose", "results/e07_legibility/nano",
     "results/e10_people/full", "results/e10_people/small", "results/e11_people_speed/two_cores",
-    "results/e20_cost/paper_epyc",
-    "figures/f02_qualitative", "figures/f02_worst", "figures/f03_measures"}
+    "results/e20_cost/paper_epyc"}
 
 
 def notes():
