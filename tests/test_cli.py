@@ -402,17 +402,17 @@ def params(tmp_path):
 
 
 def test_train_and_reproduce_refuse(tmp_path, params):
-    refused("train", params, "-p", "stepz=3", words=("stepz", "steps"))
-    refused("train", params, "-p", "steps=many", words=("steps", "int"))
-    refused("train", params, "-p", "steps", words=("NAME=VALUE",))
+    refused("train", params, "-p", "n_pairz=3", words=("n_pairz", "did you mean `n_pairs`"))
+    refused("train", params, "-p", "n_pairs=many", words=("n_pairs", "int"))
+    refused("train", params, "-p", "n_pairs", words=("NAME=VALUE",))
     gone = tmp_path/"e03_evaluate"/"gone.yaml"
     refused("train", params, gone, words=("gone.yaml", "no such file"))
     elsewhere = tmp_path/"mine.yaml"
     elsewhere.write_text("n_pairs: 3")
     refused("train", elsewhere, words=("mine.yaml", "params/<notebook>/", "is unknown"))
     refused("run", elsewhere, words=("mine.yaml", "params/<notebook>/", "is unknown"))
-    params.write_text("stepz: 3")
-    refused("train", params, words=("mine.yaml", "stepz", "did you mean `steps`"))
+    params.write_text("n_pairz: 3")
+    refused("train", params, words=("mine.yaml", "n_pairz", "did you mean `n_pairs`"))
     refused("run", "e99_nothing", words=("e99_nothing", "e03_evaluate"))
     refused("publish", tmp_path, words=())
     refused("reproduce", "--preset", "huge", words=("huge", "nano"))
