@@ -130,7 +130,7 @@ def test_params_are_of_their_notebook(path):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("stepz: 3", "e03_evaluate.ipynb: no parameter `stepz`, did you mean `steps`"),
+    ("n_pairz: 3", "e03_evaluate.ipynb: no parameter `n_pairz`, did you mean `n_pairs`"),
     ("n_pairs: many", "`n_pairs` must be int"),
     ("n_pairs: [3", "not valid YAML"),
     ("n_pairs = 3", "expected lines"),
