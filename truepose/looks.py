@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TOKENS', 'WAYS', 'COLOURS', 'pure_tokens', 'first_pair', 'place_of', 'nearest_token', 'predict_once',
-           'watched_fusion', 'Watched', 'watch_pair', 'latent_grid', 'look_of', 'share_on', 'on_backdrop',
-           'draw_pictures', 'draw_look', 'show_looks']
+           'watched_fusion', 'Watched', 'watch_pair', 'look_of', 'share_on', 'on_backdrop', 'draw_pictures',
+           'draw_look', 'show_looks']
 
 # %% ../nbs/85_looks.ipynb #db78cdb5
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ from .finish.lookup import lookup_block
 from .method.caa import alignment_bias
 from .method.clip import embed_regions
 from .method.codec import encode
-from .method.hpfa import GroupTokens, attention_map, token_centres
+from .method.hpfa import GroupTokens, token_centres
 from .method.unet import Record, attention_blocks, attention_weights, split_heads
+from .pipeline import latent_factor
 from .show import JOINTS, to_uint8
 
 # %% ../nbs/85_looks.ipynb #bf24c27e
@@ -120,7 +121,7 @@ def watch_pair(pipe,  # a trained `TruePosePipeline`
               ) -> Watched:
     "What a block of the model has to say of the first pair of a set, at the first timestep."
     # 1. the pair, and its tokens
-    grid = latent_grid(pipe, people)
+    grid = tuple(side // latent_factor(pipe.codec) for side in pipe.drawn_size)
     first, second = first_pair(people, grid)
     source, target = people.sample(first), people.sample(second)
     pure = pure_tokens(people, grid)[second]
@@ -136,12 +137,6 @@ def watch_pair(pipe,  # a trained `TruePosePipeline`
                    groups=states.groups[grid[0] * grid[1]],
                    membership=occupancy(one_hot(source["regions"][None]), grid)[0],
                    assignment=record.alignment[block].exp())
-
-
-def latent_grid(pipe, people) -> tuple:  # (h, w)
-    "The grid of the latents, on which the finest blocks work."
-    sample = people.sample(0)["image"][None]
-    return tuple(encode(pipe.codec, sample).shape[-2:])
 
 # %% ../nbs/85_looks.ipynb #8a15fe94
 WAYS = {"reference": "one softmax", "hpfa": "HPFA", "caa": "HPFA and CAA"}

@@ -25,7 +25,7 @@ from ..data.shards import IMAGE_ENDINGS
 from .metrics import REGION_GROUPS, pair_measures, region_mask
 from .features import Absent, face_cosine, load_lpips, lpips_distance
 from .features import pose_error, surface_error
-from .protocols import Protocol, canonical_name, get_protocols, person_of
+from .protocols import Protocol, canonical_name, person_of
 from .protocols import prepare, score_pair, split_pair
 from .methods import codec_roundtrip
 

@@ -16,7 +16,7 @@ from .body import triangles
 from .sheets import Piece, Points, Wardrobe, renumbered, vertex_normals
 from .patches import Patch, compact, copied_faces, cut, face_edges, grid_faces
 from .garments import NECKLINES, front_gap, neck_field
-from .panels import TORSO_GIRTH, trunk_panel
+from .panels import trunk_panel
 
 # %% ../../nbs/people/36_details.ipynb #3bfae697
 def open_edges(faces) -> np.ndarray:  # [e,2] directed as in their face

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..core import autocast
 from ..data.parsing import GROUPS
 from ..data.surface import surface_places
-from ..finish.network import Finisher, Guess, layer_of_region, sideless
+from ..finish.network import Finisher, layer_of_region, sideless
 from ..finish.windows import crop, in_regions
 from ..method.codec import decode
 from ..method.hpfa import token_centres

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..data.parsing import REGIONS, occupancy, one_hot
 from ..data.pose import pose_map
-from ..finish.lookup import LookupModel, lookup_block
+from ..finish.lookup import lookup_block
 from ..method.caa import SourceStates, alignment_loss
 from ..method.codec import decode
 from ..method.objective import clean_prediction, prediction_target, snr_weight
