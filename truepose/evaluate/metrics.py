@@ -20,18 +20,19 @@ PSNR_CAP = 100.0  # dB, the value for equal pictures
 
 
 def check_pair(generated: np.ndarray, truth: np.ndarray):
-    "Both pictures must be uint8 [h, w, 3] and of one size."
+    "Both pictures must be uint8 or float32 [h, w, 3] in 0..255, and of one size."
     for name, image in (("generated", generated), ("truth", truth)):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"{name}: expected uint8 [h, w, 3], "
+        known = image.dtype in (np.uint8, np.float32)
+        if not known or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"{name}: expected uint8 or float32 [h, w, 3] in 0..255, "
                              f"got {image.dtype} {list(image.shape)}")
     if generated.shape != truth.shape:
         raise ValueError(f"generated is {generated.shape[:2]} and truth {truth.shape[:2]} "
                          "(height, width): resize one of them")
 
 
-def psnr(generated: np.ndarray,  # uint8 [h, w, 3]
-         truth: np.ndarray,  # uint8 [h, w, 3]
+def psnr(generated: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
+         truth: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
          mask: np.ndarray | None = None,  # bool [h, w]: measure inside only; None is everywhere
         ) -> float:  # dB, at most `PSNR_CAP`
     "Peak signal-to-noise ratio, of the whole picture or inside a mask."
@@ -52,8 +53,8 @@ def _window_mean(values: np.ndarray) -> np.ndarray:
     return gaussian_filter(values, (_SIGMA, _SIGMA, 0), radius=radius, mode="reflect")
 
 
-def ssim_map(generated: np.ndarray,  # uint8 [h, w, 3]
-             truth: np.ndarray,  # uint8 [h, w, 3]
+def ssim_map(generated: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
+             truth: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
             ) -> np.ndarray:  # float64 [h, w], mean of the three channels
     "Structural similarity of the window around each pixel (Wang et al. 2004, Eq. 13)."
     check_pair(generated, truth)
@@ -74,26 +75,25 @@ def _inner(similarity: np.ndarray) -> np.ndarray:
     return similarity[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
 
 
-def ssim(generated: np.ndarray,  # uint8 [h, w, 3]
-         truth: np.ndarray,  # uint8 [h, w, 3]
+def ssim(generated: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
+         truth: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
         ) -> float:  # up to 1
     "Mean structural similarity of two pictures."
     return float(_inner(ssim_map(generated, truth)).mean())
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #c8ee3f7e
-def ssim_51(generated: np.ndarray,  # uint8 [h, w, 3]
-            truth: np.ndarray,  # uint8 [h, w, 3]
+def ssim_51(generated: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
+            truth: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
            ) -> float:  # up to 1; NaN where a side is shorter than the window
     "The field's SSIM with a uniform window of 51 pixels."
     check_pair(generated, truth)
     if min(truth.shape[:2]) < 51: return float("nan")
-    similarity = structural_similarity(truth / 255, generated / 255, win_size=51, data_range=1,
-                                       channel_axis=-1)
-    return float(similarity)
+    x, y = truth.astype(np.float64) / 255, generated.astype(np.float64) / 255
+    return float(structural_similarity(x, y, win_size=51, data_range=1, channel_axis=-1))
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #415f6352
-def ssim_256(generated: np.ndarray,  # uint8 [h, w, 3]
-             truth: np.ndarray,  # uint8 [h, w, 3]
+def ssim_256(generated: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
+             truth: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
              sigma: float = 1.5,  # pixels
             ) -> float:  # up to 1; NaN where the generated picture is of one value
     "The field's SSIM_256: Gaussian window, data range taken from the generated picture."
@@ -123,8 +123,8 @@ WHOLE = ("ssim", "psnr_db")
 MEASURES = WHOLE + tuple(f"{region}_{name}" for region in REGION_GROUPS for name in WHOLE)
 
 
-def pair_measures(generated: np.ndarray,  # uint8 [h, w, 3]
-                  truth: np.ndarray,  # uint8 [h, w, 3]
+def pair_measures(generated: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
+                  truth: np.ndarray,  # uint8 or float32 [h, w, 3] in 0..255
                   regions: np.ndarray | None = None,  # integer [h, w] of the truth; None: the whole
                  ) -> dict:  # measure -> float, NaN where the pair has no such region
     "Every measure of `MEASURES` for one pair."
