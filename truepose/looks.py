@@ -38,10 +38,12 @@ def pure_tokens(people,  # a data set of people, see `PeopleDataset`
     return (shares > .9).mT
 
 # %% ../nbs/85_looks.ipynb #ce891666
-def first_pair(people, grid: tuple) -> tuple:  # indices of source and target
+def first_pair(people,
+               pure: torch.Tensor,  # bool [pictures, regions, tokens] of `pure_tokens`
+              ) -> tuple:  # indices of source and target
     "The first two pictures of a person that both show face, shirt and trousers."
     wanted = [REGIONS.index(region) for region, _ in TOKENS.values()]
-    shown = (pure_tokens(people, grid)[:, wanted].sum(-1) >= 5).all(-1)
+    shown = (pure[:, wanted].sum(-1) >= 5).all(-1)
     person = [name.rsplit("_", 1)[0] for name in people.names]
     for first in range(len(person)):
         for second in range(len(person)):
@@ -122,16 +124,16 @@ def watch_pair(pipe,  # a trained `TruePosePipeline`
     "What a block of the model has to say of the first pair of a set, at the first timestep."
     # 1. the pair, and its tokens
     grid = tuple(side // latent_factor(pipe.codec) for side in pipe.drawn_size)
-    first, second = first_pair(people, grid)
+    pure = pure_tokens(people, grid)
+    first, second = first_pair(people, pure)
     source, target = people.sample(first), people.sample(second)
-    pure = pure_tokens(people, grid)[second]
-    tokens = {name: nearest_token(target, name, pure, grid) for name in TOKENS}
+    tokens = {name: nearest_token(target, name, pure[second], grid) for name in TOKENS}
     # 2. one prediction
     record, states, hidden_states = predict_once(pipe, source, target)
     fusion = watched_fusion(pipe)
     block = lookup_block(pipe.model.target_net)
     # 3. what was watched
-    return Watched(source=source, target=target, grid=grid, tokens=tokens, pure=pure,
+    return Watched(source=source, target=target, grid=grid, tokens=tokens, pure=pure[second],
                    query=split_heads(fusion.to_q(hidden_states), fusion.heads),
                    key=split_heads(fusion.to_k(record.kept[block]), fusion.heads),
                    groups=states.groups[grid[0] * grid[1]],

@@ -11,7 +11,7 @@ __all__ = ['LAYERS', 'layer_of_region', 'in_layers', 'tones', 'regions_shown', '
 from dataclasses import dataclass
 
 import torch
-from diffusers import ConfigMixin, ModelMixin, UNet2DModel
+from diffusers import ModelMixin, UNet2DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from torch import nn
@@ -24,6 +24,7 @@ from .pieces import mirrored_out, read_pieces, spread_out
 from .places import find_places, smoothed, symmetric
 from .windows import crop, group_windows, head_windows, in_regions, paste, whole
 from ..method.hpfa import STREAMS, token_centres
+from ..method.model import LookConfig
 
 # %% ../../nbs/finish/40_network.ipynb #7837098a
 LAYERS = {"backdrop": ("background",),
@@ -135,7 +136,7 @@ def channels_of_target(streams: int, cell: int) -> int:
     return drawing + len(REGIONS) + streams * of_stream + 3 * len(LAYERS)
 
 # %% ../../nbs/finish/40_network.ipynb #257be519
-class Finisher(ModelMixin, ConfigMixin):
+class Finisher(ModelMixin, LookConfig):
     "Finishes a drawing in pixels (ours)."
     @register_to_config
     def __init__(self, look: str = "hpfa",  # of the denoiser at the source: `reference` or `hpfa`
@@ -154,12 +155,6 @@ class Finisher(ModelMixin, ConfigMixin):
         of_pixels = len(REGIONS) + 3 * len(LAYERS)
         said = 3 + 1 + of_pixels * cell ** 2  # body, visible; regions and layers of pixels
         self.unet = pixel_unet(given, said, widths, norm_groups)
-
-    @classmethod
-    def from_config(cls, config, **options):
-        "As diffusers' own; folders of version 0.1.0 say `source` for `look`."
-        config = {"look" if name == "source" else name: value for name, value in config.items()}
-        return super().from_config(config, **options)
 
 # %% ../../nbs/finish/40_network.ipynb #819a8927
 def windows(self: Finisher,

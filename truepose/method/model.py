@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TruePoseOutput', 'add_aligned_attention', 'start_from_self_attention', 'check_options', 'parsing_convolution',
-           'TruePoseModel', 'run_source_net', 'encode_source', 'model_from_preset', 'model_from_unet']
+           'LookConfig', 'TruePoseModel', 'run_source_net', 'encode_source', 'model_from_preset', 'model_from_unet']
 
 # %% ../../nbs/method/80_model.ipynb #519a2d31
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .caa import AlignedAttention, RegionContext, SourceStates
 from .hpfa import STREAMS, FusionAttention, group_tokens
 from .pose_encoder import PoseEncoder, zero_init
 from .unet import ConditionedUNet, PlainSelfAttention, Record
-from .unet import attention_blocks, keep_source_states, level_sizes
+from .unet import attention_blocks, keep_source_states, keeps_attention, level_sizes
 
 # %% ../../nbs/method/80_model.ipynb #8f7683ae
 @dataclass
@@ -67,8 +67,18 @@ def parsing_convolution(width: int) -> nn.Conv2d:
     "Adds the parsing map to SourceNet, as new input channels of zero weight would."
     return zero_init(nn.Conv2d(len(REGIONS), width, 3, padding=1, bias=False))
 
+# %% ../../nbs/method/80_model.ipynb #9c2a53c2
+class LookConfig(ConfigMixin):
+    "The config of a network that has a `look`."
+    @classmethod
+    def from_config(cls, config, **options):
+        "As diffusers' own; version 0.1.0 said `source`."
+        config = {"look" if name == "source" else name: value for name, value in config.items()}
+        return super().from_config(config, **options)
+
 # %% ../../nbs/method/80_model.ipynb #8fae134d
-class TruePoseModel(ModelMixin, ConfigMixin):
+@keeps_attention
+class TruePoseModel(ModelMixin, LookConfig):
     "SourceNet and TargetNet with human-parsing-guided fusion attention and CLIP-guided alignment."
     _supports_gradient_checkpointing = True
 
@@ -114,12 +124,6 @@ class TruePoseModel(ModelMixin, ConfigMixin):
         out = self.target_net(noisy_latents, timesteps, states.context, features=pose_features,
                               cross_attention_kwargs=watched)
         return TruePoseOutput(sample=out.sample)
-
-    @classmethod
-    def from_config(cls, config, **options):
-        "As diffusers' own; folders of version 0.1.0 say `source` for `look`."
-        config = {"look" if name == "source" else name: value for name, value in config.items()}
-        return super().from_config(config, **options)
 
 # %% ../../nbs/method/80_model.ipynb #1bc049e2
 def run_source_net(model: TruePoseModel, latents, regions, context, record: Record):
@@ -185,12 +189,13 @@ def model_from_preset(preset: str | Preset,  # name or `Preset`
 def model_from_unet(unet: UNet2DConditionModel,  # pretrained
                     embed_dim: int,  # width of the CLIP embeddings
                     model_class: type = TruePoseModel,  # or a class that inherits from it
+                    dtype: torch.dtype = None,  # of the model; None: the UNet's
                     **options,  # other arguments of the class
                    ) -> TruePoseModel:
     "A model whose two nets start from a pretrained UNet."
     sizes = {name: value for name, value in unet.config.items() if not name.startswith("_")}
     before = torch.get_default_dtype()
-    torch.set_default_dtype(unet.dtype)  # a float32 copy of both nets would not fit everywhere
+    torch.set_default_dtype(dtype or unet.dtype)  # a float32 copy would not fit everywhere
     try: model = model_class(unet=sizes, embed_dim=embed_dim, **options)
     finally: torch.set_default_dtype(before)
     for net in (model.source_net, model.target_net):
