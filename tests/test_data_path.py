@@ -112,7 +112,7 @@ def make_batch(generator):
     if len(calls) == dies_at: os.kill(os.getpid(), signal.SIGKILL)
     return data.batch(2, generator)
 objective = TransferObjective(model_from_preset("tiny"), make_scheduler())
-fit(objective, make_batch, run, steps=4, lr=1e-3, warmup=1, checkpoint_every=1)
+fit(objective, make_batch, run, steps=4, lr=1e-3, warmup=1, checkpoint_steps=1)
 torch.save(objective.state_dict(), run + "/weights.pt")
 """
 

@@ -5,9 +5,11 @@ import torch
 
 from truepose.data.pairs import PairDataset
 from truepose.data.folder import view_pairs
-from truepose.data.deepfashion import ShopDataset, read_listing
-from truepose.data.formats import ShopName, new_item_pairs
-from truepose.data.examples import write_example
+from truepose.data.deepfashion import ShopDataset, open_people, read_listing
+from truepose.data.formats import ShopName, new_item_pairs, read_pair_list, shop_name
+from truepose.data.layouts import LAYOUTS
+from truepose.data.examples import _pairs_text, write_example
+from truepose.data.splits import open_splits
 from truepose.data.checks import COUNTS
 from truepose.data.doctor import examine
 
@@ -75,3 +77,21 @@ def test_a_set_of_the_true_size(tmp_path):
     listing = read_listing(folder)
     assert len(listing.pairs) == 8_570 and len(listing.images) == 3_144 and len(new_item_pairs(listing.pairs, train)) == 3_586
     assert np.stack(list(listing.keypoints.values())).shape == (3_144, 18, 3)
+
+
+@pytest.mark.parametrize("layout", ["patn", "gfla", "nted", "pcdms", "people"])
+def test_the_published_list_is_what_is_learnt_from(layout, tmp_path):
+    "A list that leaves out pairs of the same garment: all layouts take it as it is, and hold out people of it."
+    split = "test" if layout == "people" else "train"
+    folder, row = write_example(tmp_path/layout, layout), LAYOUTS[layout]
+    path = folder/row.pairs[0].format(split=split)
+    listed = read_pair_list(path, row.pair_form)
+    some = listed[:4] + listed[-3:]
+    tree = layout == "nted"
+    spelled = [tuple(f"img/{shop_name(name).path}.jpg" if tree else f"{name}.jpg" for name in pair) for pair in some]
+    path.write_text(_pairs_text(row.pair_form, spelled))
+    assert sorted(open_people(folder, (64, 44), keep=False).pairs) == sorted(some)
+    splits = open_splits(folder, (64, 44), keep=False)
+    assert sorted(splits.train.pairs + splits.val.pairs) == sorted(some)
+    items = [{shop_name(name)[:3] for pair in part.pairs for name in pair} for part in (splits.train, splits.val)]
+    assert items[0] and items[1] and not items[0] & items[1]

@@ -49,6 +49,10 @@ class Listing:
         return digest.hexdigest()
 
 # %% ../../nbs/data/86_deepfashion.ipynb #e849b906
+_NO_TRAINING = ("; WPose has test pairs alone: train on DeepFashion, "
+                "or write such a list of pairs of your own")
+
+
 def _require(found: dict, names: list, where: Path, what: str, fix: str):
     "Refuse a folder in which some names have nothing of that kind."
     missing = [name for name in names if name not in found]
@@ -57,13 +61,13 @@ def _require(found: dict, names: list, where: Path, what: str, fix: str):
                          f"e.g. {missing[0]}; {fix}")
 
 
-def _place(folder: Path, spellings: tuple, split: str, what: str) -> Path:
+def _place(folder: Path, spellings: tuple, split: str, what: str, fix: str = "") -> Path:
     "The file or folder of one of the spellings."
     path = find_first(folder, spellings, split)
     if path is not None: return path
     tried = [spelling.format(split=split) for spelling in spellings]
     raise InputError(f"{folder / tried[0]}: no such {what}; "
-                     f"spellings looked for: {', '.join(tried)}")
+                     f"spellings looked for: {', '.join(tried)}{fix}")
 
 # %% ../../nbs/data/86_deepfashion.ipynb #f8b4cc7c
 def read_listing(folder: str | Path,
@@ -78,7 +82,9 @@ def read_listing(folder: str | Path,
     if split not in ("train", "test"):
         raise InputError(f"split {split!r} is unknown: choose train or test")
     # 1. pairs and their pictures
-    listed = read_pair_list(_place(folder, row.pairs, split, "list of pairs"), row.pair_form)
+    fix = _NO_TRAINING if (layout, split) == ("wpose", "train") else ""
+    place = _place(folder, row.pairs, split, "list of pairs", fix)
+    listed = read_pair_list(place, row.pair_form)
     image_folder = _place(folder, row.images, split, "folder of pictures")
     images, pairs = index_files(image_folder), listed
     if row.partial: pairs = [pair for pair in listed if pair[0] in images and pair[1] in images]

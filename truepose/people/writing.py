@@ -22,10 +22,10 @@ from tqdm.auto import tqdm
 from ..core import InputError, atomic_write, manifest, package_dir, read_json, write_json
 from ..data.parsing import label_names
 from ..data.tables import write_table
-from ..data.shards import read_shard, unpack_shard, write_shard
+from ..data.shards import png_bytes, read_shard, unpack_shard, write_shard
 from .persons import DRAWS, SPLITS
 from .stored import stored_parsing
-from .records import person_samples, png_bytes
+from .records import person_samples
 from .workers import map_in_workers
 
 # %% ../../nbs/people/77_writing.ipynb #0f2a8111
