@@ -1,6 +1,4 @@
-"Three steps of TruePose at `tiny` on random latents; test_distributed.py starts it in one process and in two."
-import sys
-
+"Steps of TruePose at `tiny` on random latents; a notebook of test_distributed.py calls it, in one process and in two."
 import torch
 from truepose.config import get_preset
 from truepose.finish.lookup import LookupModel
@@ -20,9 +18,16 @@ def make_batch(generator):
                 target_regions=regions.flip(2), target_keypoints=randn(2, 18, 3).abs() * 20)
 
 
-if __name__ == "__main__":
-    folder, accumulate = sys.argv[1], int(sys.argv[2])
+def train(folder, accumulate, steps, spoil_step=0):
+    "A training; in `spoil_step` the loss is no number."
     torch.manual_seed(0)
     model = model_from_preset("tiny", LookupModel, **get_preset("tiny").model)
-    objective = TransferObjective(model, make_scheduler())
-    fit(objective, make_batch, folder, steps=3, lr=1e-3, warmup=1, accumulate=accumulate, log_every=1)
+    objective, done = TransferObjective(model, make_scheduler()), []
+
+    def spoil(objective, given, loss_and_numbers):
+        if objective.training: done.append(1)
+        loss, numbers = loss_and_numbers
+        return (loss * float("nan"), numbers) if len(done) == spoil_step else (loss, numbers)
+    objective.register_forward_hook(spoil)
+    return fit(objective, make_batch, folder, steps=steps, lr=1e-3, warmup=1, accumulate=accumulate, log_every=1,
+               checkpoint_steps=2, validate=lambda objective: {"ones": 1.0}, validate_steps=2)

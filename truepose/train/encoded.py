@@ -6,7 +6,6 @@
 __all__ = ['picked', 'Mirrored', 'fingerprint', 'encoded', 'EncodedPeople']
 
 # %% ../../nbs/train/20_encoded.ipynb #cef4844c
-import copy
 import functools
 import hashlib
 import json
@@ -88,7 +87,7 @@ class EncodedPeople(Mirrored):
                  keep: bool = True):  # in files of `data_dir()/latents`; else encode each time
         super().__init__(people)
         self.device, self.keep = torch.device(device), keep
-        self.codec, self.clip = [copy.deepcopy(n).to(device).eval() for n in (codec, clip)]
+        self.codec, self.clip = codec.to(device).eval(), clip.to(device).eval()
 
     def latents(self, mirrored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         "Their latents, [b, c, h, w]."

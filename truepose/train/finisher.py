@@ -90,14 +90,15 @@ def draw_some(pipe, data, n: int, targets: int, generator: torch.Generator) -> d
     target = torch.stack([data.some_targets(s, targets, generator) for s in source.tolist()])
     mirrored = torch.randint(2, (n,), generator=generator)
     steps = int(torch.randint(1, 3, (1,), generator=generator))
-    with autocast():
+    with autocast(data.encoded.device):
         batch = data.rows(source, target, mirrored, goals=False)
         latents, readings = draw(pipe.model, pipe.scheduler, batch, steps, generator)
         images = decode(pipe.codec, latents).float()
+    drawn = dict(drawn=((images.clamp(-1, 1) + 1) * 127.5).round().byte(),
+                 places=readings[-1].places.half(), shares=readings[-1].shares.half())
     return dict(source=source.repeat_interleave(targets), target=target.flatten(),
                 mirrored=mirrored.repeat_interleave(targets),
-                drawn=((images.clamp(-1, 1) + 1) * 127.5).round().byte(),
-                places=readings[-1].places.half(), shares=readings[-1].shares.half())
+                **{name: value.cpu() for name, value in drawn.items()})
 
 
 @torch.no_grad()

@@ -118,7 +118,7 @@ class TransferData(DrawnPairs):
         if goals and self.people.surface is not None:
             grid = row["target_latents"].shape[-2:]
             row["goals"] = pair_goals(self.people, source, target, mirrored, grid, beyond=2)
-        return row
+        return {name: value.to(encoded.device) for name, value in row.items()}
 
     @property
     def keypoints(self): return _Poses(self.encoded)  # keypoints[mirrored, index]
