@@ -43,7 +43,7 @@ pose: $(POSE_VENV)/bin/python ## MediaPipe for `truepose pose`, in an environmen
 
 train: $(VENV)/.dev ## networks of the shipped kind from nothing (five hours; stop it and it goes on); ARGS: other params/
 	$(BIN)/truepose train $(or $(ARGS),params/e12_train_codec/base.yaml)
-	$(if $(ARGS),,$(BIN)/truepose train $(TRAINED) -p resume=true)
+	$(if $(ARGS),,$(BIN)/truepose train $(TRAINED))
 
 clean: ## remove what docs and tests leave behind; data/, runs/ and .venv stay
 	rm -rf _proc _docs _sphinx _site build dist *.egg-info .pytest_cache

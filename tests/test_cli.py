@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from truepose.cli import app
 from truepose.data.pose import save_keypoints
 
-COMMANDS = ("people", "unpack", "doctor", "pose", "parse", "generate", "train", "run", "publish",
-            "export", "evaluate", "reproduce")
+COMMANDS = ("people", "unpack", "doctor", "shards", "pose", "parse", "generate", "transfer", "train",
+            "run", "publish", "export", "evaluate", "compare", "reproduce")
 
 
 def call(*args):
@@ -362,7 +362,8 @@ def test_evaluate_of_the_truth_itself_is_perfect(tmp_path):
 
 def test_evaluate_under_two_protocols(tmp_path):
     generated, truth = tmp_path/"generated", tmp_path/"truth"
-    write_noise(generated/"a_to_b.png", generated/"b_2_a_vis.png", truth/"a.png", truth/"b.png")
+    names = "a_0_to_a_1", "b_1_2_b_0_vis"
+    write_noise(*(generated/f"{name}.png" for name in names), *(truth/f"{name}.png" for name in ("a_0", "a_1", "b_0", "b_1")))
     command = evaluation(generated, truth, tmp_path/"out.json")
     result = call(*command, "--protocol", "strict,dptn", "--bounds")
     assert result.exit_code == 0, result.output
@@ -390,6 +391,43 @@ def test_evaluate_refuses(tmp_path):
     Image.new("RGB", (88, 128)).save(tmp_path/"truth"/"a.png")
     refused(*evaluation(generated, truth, out), words=("a.png", "(64, 44)", "(128, 88)"))
     assert not (tmp_path/"o.json").exists()
+
+
+def test_evaluate_wants_all_pairs_of_a_list(tmp_path):
+    generated, truth = tmp_path/"generated", tmp_path/"truth"
+    write_noise(*(generated/f"{p}_0_2_{p}_1.png" for p in "ab"), *(truth/f"{p}_{i}.png" for p in "abc" for i in (0, 1)))
+    (tmp_path/"pairs.csv").write_text("from,to\na_0,a_1\nb_0,b_1\nc_0,c_1\n")
+    command = *evaluation(generated, truth, tmp_path/"out.json"), "--pairs", tmp_path/"pairs.csv"
+    refused(*command, words=("1 of", "c_0", "--incomplete"))
+    result = call(*command, "--incomplete")
+    assert result.exit_code == 0 and "2 pairs of 2 persons" in result.output, result.output
+
+
+def test_compare_makes_a_table(tmp_path):
+    truth = tmp_path/"truth"
+    write_noise(*(truth/f"{p}_{i}.png" for p in "ab" for i in (0, 1)))
+    for method, form in (("one", "{0}_0_2_{0}_1_vis"), ("two", "{0}_0_to_{0}_1")):
+        write_noise(*(tmp_path/method/f"{form.format(p)}.png" for p in "ab"))
+    command = ("compare", tmp_path/"one", tmp_path/"two", "--truth", truth, "--out", tmp_path/"out")
+    result = call(*command, "--protocol", "dptn")
+    assert result.exit_code == 0, result.output
+    table = (tmp_path/"out"/"field.md").read_text()
+    assert "one" in table and "two" in table and "field.csv" in result.output
+    refused("compare", tmp_path/"gone", "--truth", truth, "--out", tmp_path/"out", words=("gone",))
+
+
+def test_shards_of_a_deepfashion_folder(tmp_path):
+    from truepose.data.deepfashion import open_people
+    from truepose.data.examples import write_example
+    folder = write_example(tmp_path/"fashion", "patn")
+    words = "shards", "--data", folder, "--out", tmp_path/"shards", "--split", "test", "--size", 64
+    for _ in range(2):
+        result = call(*words)
+        assert result.exit_code == 0 and "shards/test" in result.output, result.output
+    packed = open_people(tmp_path/"shards"/"test", (64, 44), "test")
+    assert set(packed.pairs) == set(open_people(folder, (64, 44), "test").pairs)
+    refused(*words, "--persons", 1, words=("another persons",))
+    refused(*words, "--split", "dev", words=("dev", "train or test"))
 
 
 @pytest.fixture
@@ -428,6 +466,39 @@ def test_a_file_names_notebook_and_variant(params, monkeypatch):
         assert result.exit_code == 0, result.output
     mine, other = dict(variant="mine", n_pairs=3), dict(variant="other", n_pairs=4)
     assert asked == [("e03_evaluate", mine)] * 3 + [("e03_evaluate", other)] * 2
+
+
+def test_a_second_file_is_laid_over_the_first(params, monkeypatch):
+    "`train A --also B`: B's lines win, the variant is A-B, every positional file gets it; -p wins over all."
+    asked = []
+    monkeypatch.setattr("truepose.runs.run", lambda *given: asked.append(given))
+    over = params.with_name("over.yaml")
+    over.write_text("n_pairs: 5\nseed: 2")
+    for words in (("train", params, params, "--also", over), ("train", params, "--also", over, "-p", "seed=9"),
+                  ("train", params, "--also", over, "--also", over)):
+        result = call(*words)
+        assert result.exit_code == 0, result.output
+    laid = dict(variant="mine-over", n_pairs=5, seed=2)
+    twice = laid | dict(variant="mine-over-over")
+    assert [given for _, given in asked] == [laid, laid, laid | dict(seed=9), twice]
+    over.write_text("n_pairz: 5")
+    refused("train", params, "--also", over, words=("over.yaml", "did you mean `n_pairs`"))
+
+
+def test_a_training_says_where_it_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("truepose.runs.run", lambda *given: "runs/x")
+    monkeypatch.setattr("truepose.core.runs_dir", lambda: tmp_path)
+    params = tmp_path/"e14_train_transfer"/"mine.yaml"
+    params.parent.mkdir()
+    params.write_text("steps: 3")
+    place = str(params.with_name("tiny-mine"))
+    result = call("train", params)
+    assert place in result.output and "begins; stopped" in result.output, result.output
+    kept = params.with_name("tiny-mine")/"model"/"checkpoints"
+    kept.mkdir(parents=True)
+    (kept/"step_0000002.pt").touch()
+    assert "goes on from step_0000002.pt" in call("train", params).output
+    assert "begins anew" in call("train", params, "-p", "restart=true").output
 
 
 SLEEPS = """import os, pathlib, subprocess, time

@@ -99,7 +99,7 @@ def test_exactly_one_parameters_cell(path):
 
 
 # What may import what: a module imports lower numbers of its own folder, and from the places before it in this list.
-ARROWS = ["core", "config", "show", "runs", "figures", "reproduce", "data", "people", "method", "finish", "pipeline", "looks", "photo", "train", "evaluate", "cli"]
+ARROWS = ["core", "config", "show", "runs", "figures", "reproduce", "data", "people", "method", "finish", "pipeline", "looks", "photo", "train", "evaluate", "batch", "cli"]
 KNOWN_PEOPLE = {"people", "cli"}  # nothing else that is exported knows the rendered benchmark
 AHEAD = {"pipeline", "looks", "people"}  # what a check may look ahead to, to show what the trained network does
 
@@ -236,7 +236,7 @@ def test_package_does_without_nbdev():
 def test_requirements_cover_the_imports():
     "What an exported module imports is a requirement, so that `pip install .` suffices."
     named = {"PIL": "pillow", "skimage": "scikit-image", "open_clip": "open_clip_torch", "yaml": "pyyaml"}
-    known = {re.split("[=<>]", pin)[0].lower() for pin in SETTINGS["requirements"].split()} | {"truepose", "huggingface_hub"}
+    known = {re.split("[=<>]", pin)[0].lower() for pin in SETTINGS["requirements"].split()} | {"truepose", "huggingface_hub", "jupyter_client"}  # the last two come with diffusers and papermill
     known |= {"peft", "bitsandbytes", "rtmlib", "onnxruntime"}  # optional: LoRA, 8-bit AdamW and RTMPose say so themselves where they are missing
     imports = {}
     for path in (ROOT/"truepose").rglob("*.py"):
