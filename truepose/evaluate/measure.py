@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core import InputError
 from ..data.pose import load_keypoints, resize_keypoints
-from ..data.parsing import LABEL_SETS, REGIONS, load_parsing, to_regions
+from ..data.parsing import LABEL_SETS, REGIONS, label_names, load_parsing, to_regions
 from ..data.surface import load_surface
 from ..data.images import load_image
 from ..data.formats import picture_name
@@ -149,6 +149,8 @@ class Measuring:
     face_encoder: object = None  # function: uint8 [h, w, 3] -> float [d] or None, see `face_cosine`
     pose_estimator: object = None  # function: uint8 [h, w, 3] -> float [18, 3], see `pose_error`
     networks: Networks = field(default_factory=Networks)
+
+    def __post_init__(self): label_names(self.label_set)  # refuses one that is unknown
 
     @property
     def strict(self) -> bool:  # whether our own protocol is among them
