@@ -36,7 +36,7 @@ from .method.codec import codec_from_preset, decode, encode
 from .method.model import TruePoseModel, model_from_preset, model_from_unet
 from .method.objective import make_scheduler
 from .method.stable_diffusion import check_sd_folder, load_part, scheduler_from_sd
-from .method.unet import Record, refusal
+from .method.unet import OWN_ATTENTION, Record, refusal
 
 # %% ../nbs/80_pipeline.ipynb #96143246
 def guidance_weights(guidance_pose: float,  # scale of the pose
@@ -189,15 +189,13 @@ class TruePosePipeline(DiffusionPipeline):
 diffusers.TruePosePipeline = TruePosePipeline  # where `DiffusionPipeline.from_pretrained` looks
 
 # %% ../nbs/80_pipeline.ipynb #ea944306
-_ATTENTION = ("TruePose has attention of its own, which looks at the source and would be lost; "
-              "it runs in scaled_dot_product_attention and needs no switch")
 _MEMORY = 'networks stay on one device; to save memory: pipe.to("cuda", torch.bfloat16)'
 _CODEC = "the autoencoder of this pipeline is pipe.codec, which has switches of its own"
 _OTHER = "made for Stable Diffusion with a text prompt, which TruePose has not"
-REFUSED = {"set_attention_slice": _ATTENTION, "enable_attention_slicing": _ATTENTION,
-           "set_use_memory_efficient_attention_xformers": _ATTENTION,
-           "enable_xformers_memory_efficient_attention": _ATTENTION,
-           "fuse_qkv_projections": _ATTENTION,
+REFUSED = {"set_attention_slice": OWN_ATTENTION, "enable_attention_slicing": OWN_ATTENTION,
+           "set_use_memory_efficient_attention_xformers": OWN_ATTENTION,
+           "enable_xformers_memory_efficient_attention": OWN_ATTENTION,
+           "fuse_qkv_projections": OWN_ATTENTION,
            "enable_model_cpu_offload": _MEMORY, "enable_sequential_cpu_offload": _MEMORY,
            "enable_group_offload": _MEMORY,
            "enable_vae_slicing": _CODEC, "enable_vae_tiling": _CODEC,

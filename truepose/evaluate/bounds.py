@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['copied_sources', 'through_codec', 'bound_sets']
 
-# %% ../../nbs/evaluate/53_bounds.ipynb #6f25e460
+# %% ../../nbs/evaluate/53_bounds.ipynb #11772ab9
 import functools
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from ..core import asset
 from ..data.images import load_image
+from ..data.deepfashion import picture_size
 from .methods import codec_roundtrip, save_png
-from .names import Folders, picture_size
+from .names import Folders
 
-# %% ../../nbs/evaluate/53_bounds.ipynb #ec6009c6
+# %% ../../nbs/evaluate/53_bounds.ipynb #a228e219
 def copied_sources(folders: Folders,
                    same_size: bool,  # leave out sources of another size than the truth
                   ) -> Folders | None:  # None: no pair has one
@@ -39,7 +40,7 @@ def copied_sources(folders: Folders,
     pictures = {pair["name"]: true_pictures[pair["source"]] for pair in pairs}
     return replace(folders, pictures=pictures, pairs=pairs, notes=notes)
 
-# %% ../../nbs/evaluate/53_bounds.ipynb #3cb03504
+# %% ../../nbs/evaluate/53_bounds.ipynb #ef743200
 def _asked_of_codec(folders: Folders, out: Path) -> dict:  # (size, truth's path) of each file
     "What goes through the codec, and where it shall be written."
     wanted = {}
@@ -79,7 +80,7 @@ def through_codec(folders: Folders,
     pictures = {pair["name"]: out / f"{pair['truth']}.png" for pair in folders.pairs}
     return replace(folders, pictures=pictures)
 
-# %% ../../nbs/evaluate/53_bounds.ipynb #98f503fb
+# %% ../../nbs/evaluate/53_bounds.ipynb #c705b714
 def bound_sets(folders: Folders,
                same_size: bool,  # a floor only where source and truth have one size
                out: Path,  # folder for the pictures of the ceiling

@@ -20,10 +20,11 @@ from ..core import InputError, atomic_write, read_json, results_dir
 from ..show import image_grid
 from ..data.tables import read_table, write_table
 from ..data.images import load_image
+from ..data.deepfashion import picture_size
 from .protocols import get_protocols
 from .methods import read_rows
 from .names import Folders, Reference, check_sizes, find_pictures
-from .names import match_pictures, picture_size, read_reference, read_truth
+from .names import match_pictures, read_reference, read_truth
 from .measure import Measuring
 from .compare import compare_tables
 from .bounds import bound_sets
@@ -202,16 +203,16 @@ def pairs_picture(sets: dict,  # method -> `Folders`, all of the same pairs
                  ) -> Image.Image:
     "Source, truth and every method, a row per pair."
     first = next(iter(sets.values()))
+    named = [{(own["source"], own["truth"]): own["name"] for own in folders.pairs}
+             for folders in sets.values()]
     rows = []
     for pair in pairs:
         truth = first.truth.pictures[pair["truth"]]
         tall, wide = picture_size(truth)
         size = height, round(height * wide / tall)
         files = [first.truth.pictures.get(pair["source"]), truth]
-        for folders in sets.values():
-            of_pair = {(own["source"], own["truth"]): own["name"] for own in folders.pairs}
-            name = of_pair.get((pair["source"], pair["truth"]))
-            files.append(folders.pictures.get(name))
+        for folders, names in zip(sets.values(), named):
+            files.append(folders.pictures.get(names.get((pair["source"], pair["truth"]))))
         rows.append([None if file is None else load_image(file, size) for file in files])
     return image_grid(rows, ["source", "truth", *sets])
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core import write_json
+from ..data.shards import stamp_of
 from .metrics import MEASURES, summarise
 from .features import Absent, load_lpips
 from .protocols import Protocol, get_protocols, kept
@@ -25,7 +26,7 @@ from .names import match_pictures, read_reference, read_truth, subsets_of
 from .measure import Measuring, check_label_set, measure_part, same_columns
 from .compare import compare_tables, read_against
 from .bounds import bound_sets
-from .sets import Sets, distances, in_parts, retrieval, stamp_of
+from .sets import Sets, distances, in_parts, retrieval
 
 # %% ../../nbs/evaluate/56_folders.ipynb #63fe6e37
 _TOO_PLAIN = "the pictures are too small or of one colour"

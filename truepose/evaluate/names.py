@@ -4,20 +4,19 @@
 
 # %% auto #0
 __all__ = ['find_pictures', 'find_list', 'read_wanted', 'Truth', 'read_truth', 'match_names', 'Folders', 'match_pictures',
-           'picture_size', 'check_sizes', 'Reference', 'read_reference', 'subsets_of']
+           'check_sizes', 'Reference', 'read_reference', 'subsets_of']
 
 # %% ../../nbs/evaluate/48_names.ipynb #313060c5
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from ..core import InputError
 from ..data.tables import read_text
 from ..data.shards import IMAGE_ENDINGS
 from ..data.formats import index_files, new_item_pairs, picture_name, read_pair_list
 from ..data.layouts import LAYOUTS, find_first, find_layout
+from ..data.deepfashion import picture_size
 from ..data.checks import read_list
 from .protocols import canonical_name, direction, grouping, split_pair
 
@@ -234,15 +233,6 @@ def match_pictures(pictures: dict,  # name of a generated picture -> path
     return Folders(pictures, truth, pairs, rule, tuple(notes))
 
 # %% ../../nbs/evaluate/48_names.ipynb #f085e124
-def picture_size(path: Path) -> tuple:  # (height, width)
-    "Size of a picture from its first bytes."
-    try:
-        with Image.open(path) as picture: return picture.size[::-1]
-    except OSError as e:
-        raise InputError(f"{path}: not a readable picture ({e}); "
-                         "make it anew or remove it") from None
-
-
 def _check_size(path: Path, true_path: Path, strict: str | None, size_of):
     "Refuse a picture of another size than its truth's where `strict` names a protocol; and strips."
     height, width = size_of(path)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RESIZES', 'PROTOCOLS', 'resize', 'Protocol', 'kept', 'get_protocols', 'seen', 'prepare', 'score_pair',
-           'canonical_name', 'split_pair', 'person_of', 'garment_of', 'grouping', 'direction', 'is_clean']
+           'canonical_name', 'split_pair', 'person_of', 'garment_of', 'grouping', 'direction']
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #ed525a80
 import re
@@ -15,11 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..core import InputError
 from ..data.formats import ShopName
+from ..data.splits import connected
 from .metrics import psnr, ssim, ssim_256, ssim_51
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #44d321f2
@@ -276,12 +275,9 @@ def garment_of(name: str) -> str:
 # %% ../../nbs/evaluate/30_protocols.ipynb #903a2137
 def _connected(targets: list, sources: list) -> list:  # [n] a name for the person of each target
     "Who is who by the pairs alone: pictures that pairs connect show one person."
-    ends = [source or target for source, target in zip(sources, targets, strict=True)]
-    names, index = np.unique([*ends, *targets], return_inverse=True)
-    n, pairs = len(names), (index[:len(ends)], index[len(ends):])
-    _, person = connected_components(coo_array((np.ones(len(ends)), pairs), (n, n)))
-    first = names[np.unique(person, return_index=True)[1]]
-    return first[person[pairs[1]]].tolist()
+    pairs = [(source or target, target) for source, target in zip(sources, targets, strict=True)]
+    found = connected(sorted({name for pair in pairs for name in pair}), pairs)
+    return [found[target] for target in targets]
 
 # %% ../../nbs/evaluate/30_protocols.ipynb #78e6a923
 _ITEM = "DeepFashion item (category and number)"
@@ -321,10 +317,3 @@ def direction(source: str | None,  # name of a picture
     found = [_shop_names(name or "") for name in (source, target)]
     if not all(found): return None
     return "->".join(shops[0].view[1:] for shops in found)
-
-
-def is_clean(target: str,  # name of a picture
-             train_items: set,  # `person_of` every training picture
-            ) -> bool:
-    "Whether the item of a test pair never occurs in training, in no colour."
-    return person_of(target) not in train_items

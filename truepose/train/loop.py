@@ -275,8 +275,7 @@ class Clock:
         left = self.minutes_left(step, steps, speed)
         shown = [f"{k} {v:.4g}" for k, v in row.items() if k not in ("step", "minutes")]
         if speed: shown += [f"{speed:.2f} steps/s", f"{left:.1f} min left"]
-        print(f"{name} {step}/{steps}", *shown,
-              sep="  ", flush=True)
+        print(f"{name} {step}/{steps}", *shown, sep="  ", flush=True)
 
 # %% ../../nbs/train/10_loop.ipynb #76559b25
 class Regularly:
