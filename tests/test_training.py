@@ -65,7 +65,7 @@ def test_a_shops_folder_is_trained_on_and_a_stopped_run_goes_on(tmp_path, places
 def test_a_finisher_is_trained_on_drawings_of_a_pipeline(tmp_path, places, part):
     from truepose.pipeline import pipeline_from_preset
     pipeline_from_preset("tiny").save_pretrained(tmp_path/"pipe")
-    metrics = trained("e15_train_finisher", places, part=part, variant=tmp_path.name, start=str(tmp_path/"pipe"), steps=2)
+    metrics = trained("e15_train_finisher", places, part=part, variant=tmp_path.name, start=str(tmp_path/"pipe"), steps=2, restart=True)
     assert metrics["steps"] == 2 and {"val_drawn", "val_finished", "val_parsing", "val_miss_px"} <= set(metrics)
 
 
