@@ -12,20 +12,48 @@ TRAINED := params/e13_train_clip/base.yaml params/e14_train_transfer/base.yaml \
 	params/e15_train_finisher/finisher.yaml params/e15_train_finisher/head.yaml
 VENV ?= .venv
 POSE_VENV ?= .venv-pose
+WORKFLOW_VENV ?= .venv-workflow
+# Where the runs of the workflow run: a folder of workflow/profiles (local, slurm, kubernetes, multi_gpu)
+PROFILE ?= local
+# One call of `make gpu-hour`
+MINUTES ?= 25
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install $(if $(INDEX_URL),--extra-index-url $(INDEX_URL))
+# What is left of a target and what that costs, then Snakemake. The lock lives as long as any of its processes
+WORKFLOW_LOCK = mkdir -p runs && $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 9 runs/.workflow.lock)
+define workflow
+	@$(WORKFLOW_VENV)/bin/python workflow/listed.py $(1)
+	@$(WORKFLOW_LOCK) $(WORKFLOW_VENV)/bin/snakemake --profile workflow/profiles/$(PROFILE) \
+		$(if $(filter local,$(PROFILE)),--cores $(JOBS)) $(1) --config truepose=$(BIN)/truepose \
+		|| { test $$? -ne 9 || echo "the workflow is already running here"; exit 1; }
+endef
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test docs readme people pose train clean
+.PHONY: help reproduce reproduce-all ablations figures gpu-hour test docs readme people pose train clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 	@echo "  variables: INDEX_URL=$(INDEX_URL) (another index for torch), PYTHON=$(PYTHON)," \
-		"PRESET=$(PRESET), JOBS=$(JOBS), VENV=$(VENV)"
+		"PRESET=$(PRESET), JOBS=$(JOBS), VENV=$(VENV), PROFILE=$(PROFILE) (of the workflow), MINUTES=$(MINUTES) (of gpu-hour)"
 
 reproduce: $(VENV)/.dev ## people, evaluation and figures made again, compared with the published ones (stop it and it goes on)
 	$(BIN)/truepose reproduce --preset $(PRESET)
+
+reproduce-all: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## every run that is missing or was made with other parameters; says first what it costs
+	$(call workflow,all)
+
+ablations: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the same for the ablations and the families at micro alone
+	$(call workflow,base ablation families)
+
+figures: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## figures and tables whose results have changed
+	$(call workflow,figures)
+
+gpu-hour: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the grid at nano and the shipped network on one GPU, MINUTES a call; the same command goes on
+	@$(WORKFLOW_VENV)/bin/python workflow/listed.py gpu
+	@export TRUEPOSE_DEADLINE=$$(($$(date +%s) + 60 * $(MINUTES))); \
+	$(WORKFLOW_LOCK) $(WORKFLOW_VENV)/bin/snakemake --profile workflow/profiles/gpu gpu --config gpu=true truepose=$(BIN)/truepose \
+		|| { test $$(date +%s) -ge $$((TRUEPOSE_DEADLINE - 125)) && echo "the time is up; make gpu-hour goes on"; }
 
 test: $(VENV)/.dev ## notebooks agree with the package, notebooks run, pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -61,6 +89,11 @@ $(VENV)/.dev: settings.ini setup.py pyproject.toml | $(BIN)/pip
 $(POSE_VENV)/bin/python: # MediaPipe wants protobuf 4, TensorBoard a newer one: the two cannot share an environment
 	$(PYTHON) -m venv $(POSE_VENV)
 	$(POSE_VENV)/bin/python -m pip install $(shell sed -n 's/^pose_requirements = //p' settings.ini) || { rm -rf $(POSE_VENV); exit 1; }
+
+$(WORKFLOW_VENV)/.made: settings.ini # Snakemake and its executors; 360 MB, none of it is imported by truepose
+	$(PYTHON) -m venv $(WORKFLOW_VENV)
+	$(WORKFLOW_VENV)/bin/python -m pip install $(shell sed -n 's/^workflow_requirements = //p' settings.ini)
+	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP_INSTALL) -e '.[dev,docs]'

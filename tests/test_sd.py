@@ -10,9 +10,9 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, EulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
-from truepose.config import get_preset
+from truepose.config import METHODS, get_preset
 from truepose.core import InputError, asset
-from truepose.method.stable_diffusion import thin, write_sd
+from truepose.method.stable_diffusion import save_base, thin, write_sd
 from truepose.pipeline import REFUSED, TruePosePipeline, pipeline_from_preset, pipeline_from_sd
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -210,3 +210,33 @@ def test_the_autoencoder_keeps_its_switches(eye, written):
 def test_diffusers_own_loader_knows_the_pipeline():
     pipe = DiffusionPipeline.from_pretrained(asset("nano"))
     assert type(pipe) is TruePosePipeline and type(pipe.scheduler) is DDIMScheduler
+
+
+# --- a base of our own
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    "A denoiser without a source, as `e14_train_transfer` writes it."
+    torch.manual_seed(1)
+    options = METHODS["clip_only"].model_options(2)
+    pipe = pipeline_from_preset("micro", **options)
+    torch.nn.init.normal_(pipe.model.pose_encoder.out.weight)
+    folder = tmp_path_factory.mktemp("base")
+    save_base(pipe.model, pipe.codec, pipe.scheduler, folder)
+    return pipe, folder
+
+
+@pytest.mark.parametrize("method", ["ours", "background_stream", "warp", "concat"])
+def test_every_method_starts_from_a_base(base, method):
+    before, folder = base
+    sizes = get_preset("micro")
+    pipe = pipeline_from_sd(folder, "", asset("nano") / "clip", sizes.image_size, pose_channels=sizes.pose_channels,
+                            **METHODS[method].model_options(sizes.latent_factor))
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe.scheduler.config.beta_schedule == "squaredcos_cap_v2" and pipe.codec.config.patch_size == 2
+    for name in ("target_net", "pose_encoder"):
+        then, now = getattr(before.model, name).state_dict(), getattr(pipe.model, name).state_dict()
+        assert all(torch.equal(now[key], value) for key, value in then.items())
+    image = drawn(pipe)
+    assert image.shape[1:] == (3, 36, 24) and image.isfinite().all()

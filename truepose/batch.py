@@ -12,6 +12,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -22,7 +23,6 @@ from .data.formats import read_pair_list
 from .evaluate.methods import GENERATING, code_files, fingerprint, pair_seed, save_png
 from .photo.parser import to_labels
 from .pipeline import EncodedSource, TruePosePipeline
-from .show import to_uint8
 
 # %% ../nbs/86_batch.ipynb #cbfdf0dc
 def open_pairs(data: str | Path,  # a folder that `open_people` knows
@@ -91,11 +91,8 @@ def draw_pairs(pipe: TruePosePipeline, people: People,
     poses = torch.as_tensor(people.keypoints[[people.index[target] for _, target in pairs]])
     seeds = [pair_seed(seed, "__".join(pair)) for pair in pairs]
     noise = [torch.Generator().manual_seed(seed) for seed in seeds]
-    images = pipe(source_states=encoded, target_pose=poses, generator=noise, output_type="pt",
-                  **options).images
-    if torch.isfinite(images).all(): return list(to_uint8(images))
-    raise InputError(f"{pair_name(*pairs[0])}: the networks give no finite picture in "
-                     f"{pipe.model.dtype}; take float32 or bfloat16")
+    made = pipe(source_states=encoded, target_pose=poses, generator=noise, **options)
+    return [np.asarray(image) for image in made.images]
 
 # %% ../nbs/86_batch.ipynb #c73ea2d1
 def hash_networks(pipe: TruePosePipeline) -> str:  # hexadecimal

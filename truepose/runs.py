@@ -113,11 +113,13 @@ def parse_parameter(notebook: str | Path, key: str, text: str):
 
 # %% ../nbs/03_runs.ipynb #363dc755
 def check_variant(variant: str) -> str:
-    "A variant's name: letters, digits, `_`, `-`, `.`; not hidden, not a path."
-    plain = all(c.isalnum() or c in "_-." for c in variant)
-    if variant and plain and not variant.startswith("."): return variant
+    "A variant's name: letters, digits, `_`, `-`, `.`, and one `/` at most; not hidden, no way out."
+    parts = variant.split("/")
+    plain = all(c.isalnum() or c in "_-." for part in parts for c in part)
+    visible = all(part and not part.startswith(".") for part in parts)
+    if plain and visible and len(parts) <= 2: return variant
     raise InputError(f"variant {variant!r}: it names a folder, "
-                     "so use letters, digits, `_`, `-` and `.`")
+                     "so use letters, digits, `_`, `-` and `.`, and `/` once at most")
 
 # %% ../nbs/03_runs.ipynb #cc0be5b6
 def notebook_of(path: str | Path,  # a file of parameters
@@ -284,13 +286,14 @@ def run(notebook: str | Path,  # path, or name of an experiment or figure of thi
     path = find_notebook(notebook)
     params = check_parameters(path, params or {})
     variant = check_variant(params.get("variant", "base"))
+    experiment = check_variant(params.get("experiment", path.stem))
     started = time.time()
     clock = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     rank = int(os.environ.get("RANK", 0))  # of several processes of `accelerate launch`
     if rank: clock += f"-rank{rank}"
     git = git_state()
-    folder = _made(Path(runs or runs_dir()).resolve() / path.stem / variant / clock)
-    found = folder / "results" / path.stem / variant
+    folder = _made(Path(runs or runs_dir()).resolve() / experiment / variant / clock)
+    found = folder / "results" / experiment / variant
     for name, place in zip(OURS, (found, folder / "figures")):
         if name in params: params[name] = str(_made(place))
     _execute(path, folder / path.name, params, live and not rank)
@@ -316,7 +319,8 @@ def _findings(folder: Path) -> list:  # of files: manifests of results, notes of
     "What a finished run has to publish."
     if not (folder / "manifest.json").is_file():
         raise InputError(f"{folder}: no finished run: it has no manifest.json")
-    notes = [*folder.glob("results/*/*/manifest.json"), *sorted(folder.glob("figures/*.json"))]
+    notes = sorted((folder / "results").rglob("manifest.json"))
+    notes += sorted(folder.glob("figures/*.json"))
     if notes: return notes
     raise InputError(f"{folder}: this run wrote neither results nor figures")
 
@@ -349,7 +353,7 @@ def _refuse_dirty_checkout():
 # %% ../nbs/03_runs.ipynb #cfe01672
 def publish(folders: list,  # of runs
             to: Path | None = None,  # holds results/ and figures/; None: the checkout
-           ) -> list:  # what was written: a folder for results, the png for a figure
+           ) -> list:  # what was written: a folder for results, the picture or the table
     "Put results and figures of runs where a reader finds them, all or none."
     _refuse_dirty_checkout()
     to = Path(to or repo_root()).resolve()
@@ -361,6 +365,8 @@ def publish(folders: list,  # of runs
         if note.name == "manifest.json":
             written.append(put(note.parent, place))
         else:
-            put_files(sorted(note.parent.glob(f"{note.stem}.*")), place)
-            written.append(place / f"{note.stem}.png")
+            files = sorted(note.parent.glob(f"{note.stem}.*"))
+            put_files(files, place)
+            shown = next(file for file in files if file.suffix in (".png", ".md"))
+            written.append(place / shown.name)
     return written

@@ -67,8 +67,8 @@ def truepose(pipe,  # a `TruePosePipeline`
         labels = to_labels(stacked("source_regions"))
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         made = pipe(stacked("source_image"), labels, stacked("target_keypoints"),
-                    stacked("source_keypoints"), generator=generators, output_type="pt", **options)
-        return to_uint8(made.images.float().cpu())
+                    stacked("source_keypoints"), generator=generators, **options)
+        return np.stack([np.asarray(image) for image in made.images])
 
     return method
 

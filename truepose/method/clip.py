@@ -171,8 +171,10 @@ def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
     return clip.eval()
 
 
-def clip_from_folder(folder: Path) -> RegionCLIP:  # with `open_clip_config.json`
-    "The image half of a model in open_clip's own folder."
+def clip_from_folder(folder: Path) -> RegionCLIP:  # of ours, or with `open_clip_config.json`
+    "A saved encoder, or the image half of a model in open_clip's own folder."
+    if (folder / "config.json").is_file() and not (folder / "open_clip_config.json").is_file():
+        return RegionCLIP.from_pretrained(folder, dtype=torch.float32).eval()
     try: visual = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True).visual
     except (OSError, ValueError, RuntimeError) as e:
         raise InputError(f"clip_pretrained: {folder}: {str(e).splitlines()[0]}") from None

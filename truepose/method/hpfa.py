@@ -52,7 +52,8 @@ def group_tokens(membership: torch.Tensor,  # [b, n, R] area-pooled parsing map,
     return GroupTokens(index, log_share, membership.gather(1, every_region), present)
 
 # %% ../../nbs/method/50_hpfa.ipynb #b593bb83
-STREAMS = {"none": {}, "reference": {"all": REGIONS}, "hpfa": GROUPS}  # ways to look at the source
+STREAMS = {"none": {}, "reference": {"all": REGIONS}, "hpfa": GROUPS,  # ways to look at the source
+           "hpfa_background": GROUPS | {"backdrop": ("background",)}}  # ours: nothing is left out
 
 
 class FusionAttention(nn.Module):

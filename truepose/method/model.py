@@ -48,7 +48,7 @@ def start_from_self_attention(target_net: ConditionedUNet):
     "Copies the projections of every block's self-attention to its HPFA."
     for block in attention_blocks(target_net).values():
         fusion = block.attn2.processor.fusion
-        if fusion is None: continue
+        if not isinstance(fusion, FusionAttention): continue  # none, or another family's
         fusion.to_q.load_state_dict(block.attn1.to_q.state_dict())
         fusion.to_k.load_state_dict(block.attn1.to_k.state_dict())
         fusion.to_v.load_state_dict(block.attn1.to_v.state_dict())

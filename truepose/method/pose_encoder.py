@@ -7,11 +7,14 @@ __all__ = ['PoseEncoder', 'zero_init']
 
 # %% ../../nbs/method/70_pose_encoder.ipynb #d1553673
 import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import nn
 
 # %% ../../nbs/method/70_pose_encoder.ipynb #cdc9ffd7
-class PoseEncoder(nn.Module):
+class PoseEncoder(ModelMixin, ConfigMixin):
     "Convolution tower from a pose map to features for TargetNet, zero at first (our reading)."
+    @register_to_config
     def __init__(self, out_channels: int,  # width of TargetNet's first level
                  channels: tuple = (16, 32, 64),  # widths; each but the first halves the resolution
                  in_channels: int = 21,  # channels of the pose map

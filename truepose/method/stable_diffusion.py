@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OTHER_CHANNELS', 'OTHER_INPUTS', 'BLOCKS', 'PARTS', 'WANTED', 'thin', 'write_sd', 'other_unet', 'check_sd_folder',
-           'weights_file', 'stored_dtype', 'load_part', 'scheduler_from_sd']
+           'weights_file', 'stored_dtype', 'load_part', 'scheduler_from_sd', 'save_base', 'load_pose_encoder']
 
 # %% ../../nbs/method/90_stable_diffusion.ipynb #b78b2c62
 from dataclasses import replace
@@ -16,7 +16,9 @@ from safetensors import SafetensorError, safe_open
 
 from ..config import Preset, get_preset
 from ..core import InputError, read_json
+from .model import TruePoseModel
 from .objective import make_scheduler
+from .pose_encoder import PoseEncoder
 
 # %% ../../nbs/method/90_stable_diffusion.ipynb #eb749e20
 def thin(preset: str,  # `paper` or `paper21`
@@ -59,12 +61,14 @@ BLOCKS = {"CrossAttnDownBlock2D", "DownBlock2D", "CrossAttnUpBlock2D", "UpBlock2
           "UNetMidBlock2DCrossAttn"}
 
 
-def other_unet(config: dict) -> str:  # empty if it is Stable Diffusion's
+def other_unet(config: dict,
+               wanted: int = 4,  # channels of the latents
+              ) -> str:  # empty if it is Stable Diffusion's
     "What a UNet is that is not Stable Diffusion's."
     kind = config.get("_class_name")
     if kind != "UNet2DConditionModel": return f"a {kind}"
     channels = config.get("in_channels", 4)
-    if channels != 4:
+    if channels != wanted:
         return f"{OTHER_CHANNELS.get(channels, 'another model')} (in_channels {channels})"
     for setting, name in OTHER_INPUTS.items():
         if config.get(setting): return f"{name} ({setting} {config[setting]})"
@@ -98,11 +102,12 @@ def check_sd_folder(folder: str | Path):
         raise InputError(f"{folder}: no {part}/ in it; expected Stable Diffusion "
                          "in diffusers' layout, with unet/, vae/ and scheduler/")
     # 3. other networks
-    other = other_unet(read_json(folder / "unet" / "config.json"))
-    if other: raise InputError(f"{folder}/unet/config.json: {other}; {WANTED}")
     vae = read_json(folder / "vae" / "config.json")
     kind, channels = vae.get("_class_name"), vae.get("latent_channels", 4)
-    if (kind, channels) == ("AutoencoderKL", 4): return
+    patches = kind == "PatchCodec"  # a base of ours, see below
+    other = other_unet(read_json(folder / "unet" / "config.json"), channels if patches else 4)
+    if other: raise InputError(f"{folder}/unet/config.json: {other}; {WANTED}")
+    if patches or (kind, channels) == ("AutoencoderKL", 4): return
     raise InputError(f"{folder}/vae/config.json: a {kind} of {channels} channels; "
                      "expected Stable Diffusion's AutoencoderKL of 4")
 
@@ -156,3 +161,26 @@ def scheduler_from_sd(folder: str | Path) -> DDIMScheduler:
         raise InputError(f"{file}: no betas, as of a {theirs.get('_class_name')}; {WANTED}")
     try: return make_scheduler(theirs.get("prediction_type", "epsilon"), **betas)
     except (ValueError, NotImplementedError) as e: raise InputError(f"{file}: {e}") from None
+
+# %% ../../nbs/method/90_stable_diffusion.ipynb #9ccb14e7
+def save_base(model: TruePoseModel,  # whose TargetNet never got a source
+              codec,  # `PatchCodec` or `AutoencoderKL`
+              scheduler: DDIMScheduler,  # that it was trained with
+              folder: str | Path):
+    "The denoiser in Stable Diffusion's layout."
+    sizes = {name: value for name, value in model.target_net.config.items() if name[0] != "_"}
+    unet = UNet2DConditionModel(**sizes).to(model.dtype)
+    unet.load_state_dict(model.target_net.state_dict())
+    parts = dict(unet=unet, vae=codec, scheduler=scheduler, pose_encoder=model.pose_encoder)
+    for name, part in parts.items(): part.save_pretrained(Path(folder) / name)
+
+
+def load_pose_encoder(folder: str | Path,  # in that layout
+                      model: TruePoseModel):  # changed
+    "Gives the model the pose encoder of a base; of Stable Diffusion nothing."
+    file = Path(folder) / "pose_encoder"
+    if not file.is_dir(): return
+    known = load_part(PoseEncoder, file)
+    then, now = (tuple(encoder.config.channels) for encoder in (known, model.pose_encoder))
+    if then != now: raise InputError(f"{file}/config.json: channels {then}, the model's are {now}")
+    model.pose_encoder.load_state_dict(known.state_dict())

@@ -78,11 +78,13 @@ def sample_colour(rng: np.random.Generator,
                   away_from: tuple = (),  # colours it must differ from
                   least: float = 42,  # smallest Lab distance to them
                   neutral: float = .36,  # chance of a neutral colour
+                  names: tuple = tuple(ANCHORS),  # that may be drawn, neutral ones among them
                   ) -> tuple:  # sRGB in 0..1
     "A random named colour, far enough from the given ones."
-    vivid = [name for name in _NAMES if name not in NEUTRALS]
+    calm = [name for name in NEUTRALS if name in names]
+    vivid = [name for name in _NAMES if name in names and name not in NEUTRALS]
     for _ in range(200):
-        pool = NEUTRALS if rng.random() < neutral else vivid
+        pool = calm if rng.random() < neutral else vivid
         name = str(rng.choice(pool))
         rgb = near_anchor(rng, name, (4, 2, 2) if name in NEUTRALS else (4, 6, 6))
         apart = all(contrast(rgb, other) >= least for other in away_from)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .colours import colour_name, near_anchor, rgb_to_lab, sample_colour
+from .colours import ANCHORS, colour_name, near_anchor, rgb_to_lab, sample_colour
 from .prints import ChestPrint, sample_logo, sample_print, sample_text, with_article
 from .tiles import (
     TWO_TONED, argyle_tile, cable_tile, camouflage_tile, check_tile, diagonal_tile, dots_tile,
@@ -122,14 +122,14 @@ DENIMS = np.array([(36, 52, 92), (58, 84, 130), (104, 136, 178),
                    (146, 172, 204), (40, 42, 52)]) / 255
 
 
-def _denim(rng, kind: str) -> dict:
+def _denim(rng, kind: str, names: tuple) -> dict:
     "A blue or a black, with a fine grain."
     shade = DENIMS[rng.integers(len(DENIMS))] * rng.uniform(.92, 1.08)
     colour = tuple(float(v) for v in np.clip(shade, 0, 1))
     return _cloth(melange_tile((colour,), rng, .025), .25, .25, (colour,))
 
 
-def _customary(rng, kind: str) -> dict:
+def _customary(rng, kind: str, names: tuple) -> dict:
     "Camouflage and leopard."
     colours = _palette(rng, kind)
     if kind == "camouflage":
@@ -145,9 +145,9 @@ PRINTS = {"print": sample_print, "logo": sample_logo, "text": sample_text}
 KNITS = {"rib": ((.05, .07), rib_tile), "cable": ((.11, .17), cable_tile)}  # period in metres, tile
 
 
-def _one_colour(rng, kind: str) -> dict:
+def _one_colour(rng, kind: str, names: tuple) -> dict:
     "Plain, plain with a print, melange or a knit."
-    colour = sample_colour(rng)
+    colour = sample_colour(rng, names=names)
     if kind == "melange": return _cloth(melange_tile((colour,), rng), .25, .25, (colour,))
     if kind in KNITS:
         period, draw = KNITS[kind]
@@ -157,10 +157,10 @@ def _one_colour(rng, kind: str) -> dict:
     return _cloth(plain_tile(colour), .3, .3, (colour,), **shown)
 
 
-def _two_colours(rng, kind: str) -> dict:
+def _two_colours(rng, kind: str, names: tuple) -> dict:
     "A ground and a colour that is clearly apart from it."
-    first = sample_colour(rng)
-    second = sample_colour(rng, (first,), 48)
+    first = sample_colour(rng, names=names)
+    second = sample_colour(rng, (first,), 48, names=names)
     if kind == "block":
         layout = str(rng.choice(["yoke", "band"]))
         return _cloth(plain_tile(first), .3, .3, (first, second), layout=layout)
@@ -173,25 +173,25 @@ def _two_colours(rng, kind: str) -> dict:
 MOTIFS = ("star", "heart", "circle", "triangle", "square", "flower")
 
 
-def _three_colours(rng) -> tuple:
+def _three_colours(rng, names: tuple) -> tuple:
     "Three colours that are clearly apart."
-    first = sample_colour(rng)
-    second = sample_colour(rng, (first,), 48)
-    return first, second, sample_colour(rng, (first, second), 40)
+    first = sample_colour(rng, names=names)
+    second = sample_colour(rng, (first,), 48, names=names)
+    return first, second, sample_colour(rng, (first, second), 40, names=names)
 
 
-def _stripes(rng, kind: str) -> dict:
+def _stripes(rng, kind: str, names: tuple) -> dict:
     "Level or upright stripes; a quarter of them with a line of the third colour."
-    colours = _three_colours(rng)
+    colours = _three_colours(rng, names)
     period = rng.uniform(.05, .13)
     line = bool(rng.random() < .25)
     tile = stripes_tile(colours, rng.uniform(.34, .6), line, kind == "vstripe")
     return _cloth(tile, period, period, colours if line else colours[:2])
 
 
-def _motifs(rng, kind: str) -> dict:
+def _motifs(rng, kind: str, names: tuple) -> dict:
     "Small shapes all over."
-    colours = _three_colours(rng)
+    colours = _three_colours(rng, names)
     scale = rng.uniform(.13, .22)
     shape = str(rng.choice(MOTIFS))
     tile = motif_tile(colours, shape, rng, rng.uniform(.26, .36))
@@ -199,15 +199,15 @@ def _motifs(rng, kind: str) -> dict:
     return _cloth(tile, scale, scale * .5, used, motif=shape)
 
 
-def _patterned(rng, kind: str) -> dict:
+def _patterned(rng, kind: str, names: tuple) -> dict:
     "A pattern of `THREE_COLOURS`."
-    pattern, colours = THREE_COLOURS[kind], _three_colours(rng)
+    pattern, colours = THREE_COLOURS[kind], _three_colours(rng, names)
     scale = rng.uniform(*pattern.side)
     tile = pattern.draw(colours, rng)
     return _cloth(tile, scale, scale * pattern.repeat, colours)
 
 # %% ../../nbs/people/24_fabric.ipynb #dbeaea31
-FAMILIES = {  # kind -> function of generator and kind
+FAMILIES = {  # kind -> function of generator, kind and names of colours
     "denim": _denim, "hstripe": _stripes, "vstripe": _stripes, "motif": _motifs,
     **dict.fromkeys(PALETTES, _customary),
     **dict.fromkeys(("plain", "melange", *KNITS, *PRINTS), _one_colour),
@@ -217,6 +217,7 @@ FAMILIES = {  # kind -> function of generator and kind
 
 def sample_fabric(rng: np.random.Generator,
                   kinds: tuple | list | dict | None = None,  # allowed, or kind -> weight; None: all
+                  names: tuple = tuple(ANCHORS),  # of the colours, where the kind has a choice
                   ) -> Fabric:
     "A random fabric; the same generator state gives the same bytes."
     if kinds is None: kinds = KINDS
@@ -227,7 +228,7 @@ def sample_fabric(rng: np.random.Generator,
     kind = str(rng.choice(list(weights), p=chances))
     seed = int(rng.integers(2 ** 31))
     fold = float(rng.uniform(.45, 1.))
-    return Fabric(kind, seed=seed, fold=fold, **FAMILIES[kind](rng, kind))
+    return Fabric(kind, seed=seed, fold=fold, **FAMILIES[kind](rng, kind, names))
 
 # %% ../../nbs/people/24_fabric.ipynb #d5653a3d
 _PATTERN = {

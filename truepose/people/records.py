@@ -82,9 +82,10 @@ def person_samples(seed: int, split: str,
                    index: int,  # of the person
                    size: tuple,  # (height, width)
                    views: int,  # pictures
+                   world: str = "everyday",
                   ) -> list:  # of (name, {"images.png": bytes, ...})
     "Render one person: a sample for each picture."
-    person = make_person(seed, split, index, views)
+    person = make_person(seed, split, index, views, world)
     mesh = dress(Body.load(), person.identity, person.outfit)
     shots = [take_shot(person, mesh, view, size) for view in person.views]
     pairs = person_pairs(person, seed, split, index)

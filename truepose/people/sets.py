@@ -138,8 +138,11 @@ def people_dataset(split: str = "train",  # train, val, test or wild
                    size: tuple = (256, 176),  # (height, width)
                    views: int = 6,  # pictures per person
                    workers: int | None = None,  # processes; one per core if None
+                   world: str = "everyday",  # a key of `WORLDS`
                   ) -> Path:  # a folder for `PeopleDataset`
     "The folder of that data set, rendered on first use into `data_dir()/people`."
     if workers is None: workers = min(os.cpu_count() or 1, max(1, count // 4))
     name = f"v{VERSION}-{split}-{count}x{views}-{size[0]}x{size[1]}-seed{seed}"
-    return write_people(data_dir() / "people" / name, split, count, seed, size, views, workers)
+    if world != "everyday": name += f"-{world}"
+    return write_people(data_dir() / "people" / name, split, count, seed, size, views, workers,
+                        world=world)

@@ -23,7 +23,7 @@ from ..core import InputError, atomic_write, manifest, package_dir, read_json, w
 from ..data.parsing import label_names
 from ..data.tables import write_table
 from ..data.shards import png_bytes, read_shard, unpack_shard, write_shard
-from .persons import DRAWS, SPLITS
+from .persons import DRAWS, SPLITS, get_world
 from .stored import stored_parsing
 from .records import person_samples
 from .workers import map_in_workers
@@ -58,10 +58,11 @@ def write_people_shard(path: Path, parameters: dict, number: int) -> int:  # per
     "Render the persons of one shard, unless it is there."
     seed, split, views = (parameters[key] for key in ("seed", "split", "views"))
     size, length = tuple(parameters["size"]), per_shard(parameters)
+    world = parameters.get("world", "everyday")
     persons = range(parameters["count"])[number * length:(number + 1) * length]
     if not path.is_file():
         write_shard(path, (sample for i in persons
-                           for sample in person_samples(seed, split, i, size, views)))
+                           for sample in person_samples(seed, split, i, size, views, world)))
     return len(persons)
 
 # %% ../../nbs/people/77_writing.ipynb #f2971d85
@@ -193,6 +194,7 @@ def write_people(out: str | Path,  # folder
                  views: int = 6,  # pictures per person
                  workers: int = 1,  # processes
                  shards: bool = False,  # tar files that stream, instead of plain files
+                 world: str = "everyday",  # a key of `WORLDS`
                 ) -> Path:  # the folder
     "Render people into a folder; goes on where it was stopped, returns at once if complete."
     if split not in SPLITS:
@@ -200,9 +202,11 @@ def write_people(out: str | Path,  # folder
     if count < 1 or views < 2:
         raise InputError(f"count {count}, views {views}: needs at least one person and two views, "
                          "or there is no pair")
+    get_world(world)  # or a refusal, before anything is written
     out, started = Path(out), time.time()
     parameters = {"split": split, "count": count, "seed": seed, "size": list(size), "views": views,
                   "version": VERSION, "shards": shards}
+    if world != "everyday": parameters["world"] = world  # else as it ever was
     if start_set(out, parameters): return out
     place = out if shards else out / "parts"
     render_shards(place, parameters, workers)

@@ -18,7 +18,7 @@ from .loop import Fit, checkpoints
 
 # %% ../../nbs/train/12_begin.ipynb #add024fb
 _FREE = {"accumulate", "checkpoint_minutes", "checkpoint_steps", "keep_optimizer",
-         "sample_minutes", "validate_steps", "compile"}  # of a recipe, from one start to the next
+         "sample_minutes", "validate_steps"}  # of a recipe, from one start to the next
 
 
 def mark_of(pairs: list) -> str:  # 16 hex digits

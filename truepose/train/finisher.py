@@ -91,7 +91,7 @@ def draw_some(pipe, data, n: int, targets: int, generator: torch.Generator) -> d
     mirrored = torch.randint(2, (n,), generator=generator)
     steps = int(torch.randint(1, 3, (1,), generator=generator))
     with autocast(data.encoded.device):
-        batch = data.rows(source, target, mirrored, goals=False)
+        batch = data.rows(source, target, mirrored)
         latents, readings = draw(pipe.model, pipe.scheduler, batch, steps, generator)
         images = decode(pipe.codec, latents).float()
     drawn = dict(drawn=((images.clamp(-1, 1) + 1) * 127.5).round().byte(),

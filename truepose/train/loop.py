@@ -7,9 +7,8 @@ __all__ = ['KEPT', 'step_generator', 'Chance', 'learning_rate', 'refuse_settings
            'mean_of_processes', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'refuse_full_disk', 'in_words',
            'start_tracker', 'History', 'read_history', 'Averages', 'Clock', 'Regularly', 'stop_flag', 'make_optimizer',
            'Trained', 'training_state', 'checkpoint_bytes', 'restore', 'averaged', 'end_with_average', 'Watch',
-           'gradients', 'seconds_on', 'faster_threads', 'on_threads', 'rehearsal', 'threads_of', 'compiled', 'Ahead',
-           'batches_of', 'Place', 'Run', 'log_means', 'save', 'draw', 'measure', 'timetable_of', 'Fit', 'end',
-           'at_work', 'fit']
+           'gradients', 'seconds_on', 'faster_threads', 'on_threads', 'rehearsal', 'threads_of', 'Ahead', 'batches_of',
+           'Place', 'Run', 'log_means', 'save', 'draw', 'measure', 'timetable_of', 'Fit', 'end', 'at_work', 'fit']
 
 # %% ../../nbs/train/10_loop.ipynb #e1afd9f9
 import contextlib
@@ -36,7 +35,7 @@ from accelerate.utils import parse_flag_from_env
 from diffusers.training_utils import EMAModel
 from torch import nn
 
-from ..core import InputError, atomic_write, autocast, best_dtype, runs_dir
+from ..core import InputError, atomic_write, autocast, best_dtype
 from ..data.tables import read_numbers, write_table
 
 # %% ../../nbs/train/10_loop.ipynb #b5f7b5e4
@@ -325,18 +324,13 @@ class Trained:
     def __init__(self, objective: nn.Module, lr: float, weight_decay: float = 0.01,
                  ema_decay: float = 0.999, optimizer: str = "adamw", betas: tuple = (.9, .99)):
         self.accelerator, self.objective = make_accelerator(), objective
-        self.kind, self.compiled = optimizer, False
+        self.kind = optimizer
         self.learnt = [p for p in objective.parameters() if p.requires_grad]
         optimizer = make_optimizer(self.learnt, lr, weight_decay, optimizer, betas)
         objective.train()
         self.model, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.average = EMAModel(self.learnt, decay=ema_decay, foreach=True)
         self.average.to(self.accelerator.device)
-
-    def as_written(self):
-        "A context in which what was compiled is not."
-        if not self.compiled: return contextlib.nullcontext()
-        return torch.compiler.set_stance("force_eager")
 
     def clip(self, largest: float) -> torch.Tensor:  # norm of the gradient, before
         "Shortens a gradient that is longer."
@@ -386,7 +380,7 @@ def averaged(trained: Trained):
     trained.average.copy_to(trained.learnt)
     trained.objective.eval()
     try:
-        with trained.as_written(), torch.no_grad(), autocast(trained.accelerator.device): yield
+        with torch.no_grad(), autocast(trained.accelerator.device): yield
     finally:
         trained.average.restore(trained.learnt)
         trained.objective.train()
@@ -512,8 +506,7 @@ def rehearsal(trained: Trained,
         before = [buffer.clone() for buffer in buffers]
         chance.seed_dropout(step)
         noise = chance.generators(step, "noise")
-        with trained.as_written():
-            gradients(trained.accelerator, trained.model, trained.learnt, batches(), noise)
+        gradients(trained.accelerator, trained.model, trained.learnt, batches(), noise)
         trained.optimizer.zero_grad()
         for buffer, value in zip(buffers, before): buffer.copy_(value)
     return work
@@ -528,24 +521,6 @@ def threads_of(trained: Trained, known: int | None,  # of the run before this st
     if not alone_on_cpu or "OMP_NUM_THREADS" in os.environ: return now
     if known: return min(known, now)
     return now if steps < 100 or now == 1 else faster_threads(work)
-
-# %% ../../nbs/train/10_loop.ipynb #5b5f4795
-@contextlib.contextmanager
-def compiled(trained: Trained, wanted: bool):
-    "The objective's network compiled, for as long as it learns."
-    if not wanted:
-        yield
-        return
-    network = getattr(trained.objective, "model", None)
-    if network is None:
-        name = type(trained.objective).__name__
-        raise InputError(f"compile: {name} has no `model` that could be compiled; leave it out")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(runs_dir() / "compiled"))
-    network.forward, trained.compiled = torch.compile(network.forward), True
-    try: yield
-    finally:
-        del network.forward
-        trained.compiled = False
 
 # %% ../../nbs/train/10_loop.ipynb #06604af4
 class Ahead:
@@ -708,12 +683,12 @@ def end(run: Run, finished: bool) -> Fit:
 
 # %% ../../nbs/train/10_loop.ipynb #f6b79fdf
 @contextlib.contextmanager
-def at_work(run: Run, make_batches, chance: Chance, compile: bool):
+def at_work(run: Run, make_batches, chance: Chance):
     "Yields the flag that says stop, and the batches."
     with stop_flag() as stop, Ahead(make_batches, run.step) as ahead:
         first = rehearsal(run.trained, ahead.look, chance, run.step)
         n = threads_of(run.trained, run.threads, first, run.place.steps - run.step)
-        with on_threads(n), compiled(run.trained, compile): yield stop, ahead
+        with on_threads(n): yield stop, ahead
 
 # %% ../../nbs/train/10_loop.ipynb #0d113510
 def fit(objective: nn.Module,  # returns (loss, dict of numbers); ends with averaged weights
@@ -730,7 +705,6 @@ def fit(objective: nn.Module,  # returns (loss, dict of numbers); ends with aver
         ema_decay: float = 0.999,  # largest decay of the moving average; it starts smaller
         optimizer: str = "adamw",  # or `adamw8bit`
         accumulate: int = 1,  # batches per step and process
-        compile: bool = False,  # the objective's `model`, by torch.compile
         max_minutes: float = None,  # ends the run, and its decay, after that time
         checkpoint_minutes: float = 2.0,
         checkpoint_steps: int = 0,  # and that often; 0: by time alone
@@ -752,7 +726,7 @@ def fit(objective: nn.Module,  # returns (loss, dict of numbers); ends with aver
     make_batches = batches_of(make_batch, chance, accelerator, run.step)
     timetable, stopping = timetable_of(run), False
 
-    with at_work(run, make_batches, chance, compile) as (stop, ahead):
+    with at_work(run, make_batches, chance) as (stop, ahead):
         while run.step < steps:
             minutes, stopping = agree(accelerator, run.clock.minutes(), stop.is_set())
             progress = max(run.step / steps, run.clock.progress(minutes))

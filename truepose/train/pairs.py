@@ -85,10 +85,12 @@ class _Poses:
 class TransferData(DrawnPairs):
     "Batches of encoded pairs, several targets for each source; half of them mirrored."
     def __init__(self, encoded: EncodedPeople,
-                 pairs: list | None = None):  # of names (source, target); None: those of the people
+                 pairs: list | None = None,  # of names (source, target); None: those of the people
+                 goals: bool = True):  # with goals, if there are surface maps
         people = encoded.people
         super().__init__(numbered(people.pairs if pairs is None else pairs, people.index))
         self.encoded, self.people = encoded, people
+        self.goals = goals and people.surface is not None
 
     def batch(self, n: int,  # sources
               generator: torch.Generator,
@@ -104,7 +106,6 @@ class TransferData(DrawnPairs):
     def rows(self, source: torch.Tensor,  # long [b]
              target: torch.Tensor,  # long [b, k] targets of each source
              mirrored: torch.Tensor,  # long [b], 0 or 1
-             goals: bool = True,  # with goals, if there are surface maps
             ) -> dict:  # source_* of b rows, target_* of b * k rows
         "The batch of given pictures."
         targets = mirrored.repeat_interleave(target.shape[1]), target.flatten()
@@ -115,7 +116,7 @@ class TransferData(DrawnPairs):
         row["embeddings"], row["present"] = encoded.embeddings(*sources)
         row["source_latents"] = encoded.latents(*sources)
         row["target_latents"] = encoded.latents(*targets)
-        if goals and self.people.surface is not None:
+        if self.goals:
             grid = row["target_latents"].shape[-2:]
             row["goals"] = pair_goals(self.people, source, target, mirrored, grid, beyond=2)
         return {name: value.to(encoded.device) for name, value in row.items()}

@@ -335,8 +335,9 @@ class StreamData:
         source = torch.arange(n)
         target = torch.arange(n, len(people.images)).view(n, -1)
         pairs = [(i, int(targets[0])) for i, targets in enumerate(target)]
-        data = TransferData(EncodedNow(self.codec, self.clip, people, self.device), pairs)
-        return data.rows(source, target, mirrored, goals=False)
+        encoded = EncodedNow(self.codec, self.clip, people, self.device)
+        data = TransferData(encoded, pairs, goals=False)
+        return data.rows(source, target, mirrored)
 
 # %% ../../nbs/train/45_stream.ipynb #333568f7
 def open_stream(pattern: str,  # of shards, e.g. s3://bucket/train/people-{000000..000159}.tar
