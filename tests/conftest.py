@@ -12,7 +12,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run cells marked `#| slow`")
+    parser.addoption("--slow", action="store_true", help="also run cells marked `#| slow` and tests marked `slow`")
+
+
+def pytest_configure(config): config.addinivalue_line("markers", "slow: a long way round; runs with --slow alone")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"): return
+    for item in items:
+        if item.get_closest_marker("slow"): item.add_marker(pytest.mark.skip(reason="slow: --slow runs it"))
 
 
 def git_status():

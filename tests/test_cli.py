@@ -115,7 +115,7 @@ def test_generate_refuses_bad_content(inputs):
     bad.write_text(json.dumps({"image_size": [128, 128], "keypoints": [[1, 1, 2]] * 18}))
     refused(*generate(inputs, pose=bad, **options), words=("bad.json", "128x128", "128x88"))
     refused(*generate(inputs, source_pose=bad, **options),
-            words=("bad.json", "(128, 128)", "(128, 88)", "same picture"))
+            words=("bad.json", "128x128", "128x88", "this picture"))
     assert not (inputs/"out.png").exists()
 
 
@@ -168,7 +168,9 @@ def photo(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.rot90(person)).save(tmp_path/"photo.jpg", exif=exif)
-    rows = [[150 + 4.5 * j, 60 + 11 * j, 0.9] for j in range(18)]
+    standing = [[190, 75], [190, 100], [170, 102], [162, 130], [160, 160], [210, 102], [218, 130], [220, 160], [178, 165],
+                [176, 205], [176, 250], [202, 165], [204, 205], [204, 250], [185, 70], [195, 70], [178, 73], [202, 73]]
+    rows = [[x, y, 0.9] for x, y in standing]
     people = {"people": [{"pose_keypoints_2d": sum(rows, [])}]}
     (tmp_path/"openpose.json").write_text(json.dumps(people))
     return tmp_path
@@ -238,7 +240,7 @@ def test_parse_refuses(photo, tiny_parser):
     refused("parse", photo/"photo.jpg", *out, "--weights", photo, words=(str(photo), "config.json"))
     save_keypoints(photo/"pose.json", np.ones((18, 3)), (64, 44))
     refused("parse", photo/"photo.jpg", *out, *ours, "--pose", photo/"pose.json",
-            words=("pose.json", "(64, 44)", "(300, 400)"))
+            words=("pose.json", "64x44", "300x400"))
     assert not (photo/"parsing.png").exists()
 
 

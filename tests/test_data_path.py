@@ -122,6 +122,7 @@ def run(script, *arguments):
                           capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow  # test_training kills a training too
 def test_killed_and_resumed_is_as_never_killed(tmp_path):
     "Killed while the caches are half full, then with another number of workers; never killed, and without any cache."
     folder = made(tmp_path, "gfla")

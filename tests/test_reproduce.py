@@ -20,6 +20,7 @@ def status():
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow  # CI runs `make reproduce PRESET=tiny` itself
 def test_it_reproduces_says_so_and_changes_no_tracked_file(tmp_path):
     "The command itself, at `tiny`, from another folder."
     before = status()

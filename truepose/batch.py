@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECORD', 'open_pairs', 'pair_name', 'pair_path', 'group_pairs', 'encode_sources', 'draw_pairs', 'hash_networks',
-           'picture_settings', 'claim_folder', 'check_pictures', 'make_group', 'transfer_pairs']
+           'picture_settings', 'claim_folder', 'check_pictures', 'make_group', 'hash_garments', 'transfer_pairs']
 
 # %% ../nbs/86_batch.ipynb #7aaddd4a
 import hashlib
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .applications import combine
 from .core import InputError, best_dtype, manifest, read_json, write_json
 from .data.deepfashion import open_people
 from .data.folder import People
@@ -73,12 +74,17 @@ def group_pairs(pairs: list,  # of (source name, target name)
 # %% ../nbs/86_batch.ipynb #f6de552b
 def encode_sources(pipe: TruePosePipeline, people: People,
                    names: list,  # of the sources
+                   garments: dict | None = None,  # region -> `EncodedSource`, worn by all
                   ) -> EncodedSource:
     "All that depends on the sources alone."
     samples = [people.sample(people.index[name]) for name in names]
     def stacked(key): return torch.stack([sample[key] for sample in samples])
-    return pipe.encode_source(stacked("image"), to_labels(stacked("regions")),
-                              source_pose=stacked("keypoints"))
+    encoded = pipe.encode_source(stacked("image"), to_labels(stacked("regions")),
+                                 source_pose=stacked("keypoints"))
+    if not garments: return encoded
+    try: return combine(pipe, garments, encoded)
+    except InputError as e:
+        raise InputError(f"{people.folder}: {', '.join(names)}: {e}") from None
 
 # %% ../nbs/86_batch.ipynb #9d996812
 def draw_pairs(pipe: TruePosePipeline, people: People,
@@ -126,7 +132,7 @@ def picture_settings(pipe: TruePosePipeline, people: People, pairs: list, seed: 
 # %% ../nbs/86_batch.ipynb #2707406d
 RECORD = "transfer.json"
 _MEANING = dict(pairs="the list of pairs", data="the people's pictures, poses or parsing maps",
-                weights="the weights", code="the code of this package")
+                weights="the weights", code="the code of this package", garments="the garments")
 
 
 def _difference(key: str, was, now) -> str:
@@ -168,6 +174,7 @@ def make_group(pipe: TruePosePipeline, people: People,
                group: list,  # of `group_pairs`
                out: Path,
                seed: int, batch_size: int, options: dict,
+               garments: dict | None = None,  # as for `encode_sources`
               ) -> int:  # pictures made
     "Make those batches of a group that are not there."
     made, encoded = 0, None
@@ -175,11 +182,18 @@ def make_group(pipe: TruePosePipeline, people: People,
         batch = group[start:start + batch_size]
         if all(pair_path(out, pair).is_file() for pair in batch): continue
         names = list(dict.fromkeys(source for source, _ in group))
-        encoded = encoded or encode_sources(pipe, people, names)
+        encoded = encoded or encode_sources(pipe, people, names, garments)
         pictures = draw_pairs(pipe, people, batch, encoded, seed, options)
         for pair, picture in zip(batch, pictures): save_png(pair_path(out, pair), picture)
         made += len(batch)
     return made
+
+# %% ../nbs/86_batch.ipynb #e167c19a
+def hash_garments(garments: dict,  # region -> picture, labels, keypoints or None
+                 ) -> dict:  # region -> fingerprint
+    "What the garments are, as text for the settings."
+    def mark(parts): return "".join(str(np.asarray(part).tolist()) for part in parts)
+    return {region: fingerprint(text=mark(parts)) for region, parts in garments.items()}
 
 # %% ../nbs/86_batch.ipynb #6b3a1742
 def transfer_pairs(pipe: TruePosePipeline, people: People,
@@ -190,6 +204,7 @@ def transfer_pairs(pipe: TruePosePipeline, people: People,
                    process: tuple = (0, 1),  # number of this process, number of all
                    about: dict | None = None,  # plain data, written down with the settings
                    progress: bool = True,  # show bars
+                   garments: dict | None = None,  # region -> picture, labels, keypoints or None
                    **options,  # of the pipeline's call, instead of what was saved with it
                   ) -> int:  # pictures that this process has made
     "Make the pictures of pairs that are not there yet."
@@ -199,17 +214,20 @@ def transfer_pairs(pipe: TruePosePipeline, people: People,
     # 1. what is asked for, before any long work
     out, started = Path(out), time.time()
     settings = picture_settings(pipe, people, pairs, seed, options)
+    if garments: settings["garments"] = hash_garments(garments)
     about = dict(about or {}, batch_size=batch_size, processes=process[1])
     claim_folder(out, settings, about)
     groups = group_pairs(pairs, batch_size)[process[0]::process[1]]
     mine = sum(groups, [])
     check_pictures(people, mine, progress)
+    worn = {region: pipe.encode_source(image, labels, source_pose=keypoints)
+            for region, (image, labels, keypoints) in (garments or {}).items()}
     # 2. the pictures
     pipe.set_progress_bar_config(disable=True)  # the pictures are counted, not the steps
     begun, made = time.time(), 0
     with tqdm(total=len(mine), desc="drawing", unit="picture", disable=not progress) as bar:
         for group in groups:
-            made += make_group(pipe, people, group, out, seed, batch_size, options)
+            made += make_group(pipe, people, group, out, seed, batch_size, options, worn)
             bar.update(len(group))
     # 3. the record, by whoever is the last
     if made and all(pair_path(out, pair).is_file() for pair in pairs):

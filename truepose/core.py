@@ -107,7 +107,7 @@ def read_json(path):  # file name, or an open file
     "Read JSON; a missing or broken file is named."
     try:
         text = path.read() if hasattr(path, "read") else Path(path).read_text(encoding="utf-8")
-        return json.loads(text)
+        return json.loads(text.lstrip("\ufeff") if isinstance(text, str) else text)  # Windows' mark
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as e:

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['MOVED', 'REFUSED', 'OUTPUT_TYPES', 'ELSEWHERE', 'guidance_weights', 'branch_states', 'as_image_batch',
-           'as_image_tensor', 'check_range', 'as_parsing_batch', 'as_pose_batch', 'EncodedSource', 'translated',
-           'TruePosePipeline', 'finishers', 'drawn_size', 'sampling', 'precision', 'encode_source', 'Branches',
-           'prepare_branches', 'latent_factor', 'step_end_inputs', 'after_step', 'check_generators', 'denoise',
-           'picture_of', 'TruePosePipelineOutput', 'to_pil', 'as_asked', 'refuse_unknown', 'check_wanted',
-           'check_given', 'for_poses', 'transfer', 'paper_or_ours', 'pipeline_from_preset', 'pipeline_from_sd',
-           'check_sides', 'load_nano']
+           'as_image_tensor', 'check_range', 'as_parsing_batch', 'as_pose_batch', 'check_in_frame', 'EncodedSource',
+           'translated', 'check_weights', 'TruePosePipeline', 'finishers', 'drawn_size', 'sampling', 'precision',
+           'encode_source', 'no_context', 'Branches', 'prepare_branches', 'latent_factor', 'step_end_inputs',
+           'after_step', 'check_generators', 'denoise', 'picture_of', 'TruePosePipelineOutput', 'to_pil', 'as_asked',
+           'refuse_unknown', 'check_wanted', 'check_given', 'for_poses', 'transfer', 'paper_or_ours',
+           'pipeline_from_preset', 'pipeline_from_sd', 'check_sides', 'load_nano']
 
 # %% ../nbs/80_pipeline.ipynb #ae5e853e
 import difflib
@@ -30,8 +30,10 @@ from huggingface_hub import snapshot_download
 
 from .config import Preset, get_preset
 from .core import InputError, asset, autocast
+from .data.images import to_rgb
 from .data.parsing import check_parsing, one_hot, to_regions
 from .data.pose import check_keypoints, pose_map, resize_keypoints
+from .finish.combined import Photos, finish_from
 from .finish.lookup import LookupModel, Reading, enlarged
 from .finish.network import Finisher, SourcePhoto
 from .method.caa import SourceStates
@@ -73,25 +75,29 @@ def as_image_batch(images,  # PIL, uint8 [h, w, 3], float [3, h, w] in [-1, 1]; 
                    name: str = "source_image",  # of the argument, for the error
                   ) -> torch.Tensor:  # [b, 3, h, w] in [-1, 1]
     "Pictures of any kind as one batch; raises `InputError` if the size is not the model's."
-    batch = images
-    if not isinstance(images, torch.Tensor) or images.ndim != 4:
-        images = images if isinstance(images, (list, tuple)) else [images]
-        batch = torch.stack([as_image_tensor(image, name) for image in images])
-    if tuple(batch.shape[-2:]) != tuple(size):
-        height, width = batch.shape[-2:]
+    many = isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) == 4
+    tensors = [as_image_tensor(image, name) for image in (images if many else [images])]
+    for tensor in tensors:
+        height, width = tensor.shape[-2:]
+        if (height, width) == tuple(size): continue
         raise InputError(f"{name}: {height}x{width} pixels (height x width), but this model works "
                          f"at {size[0]}x{size[1]}: resize it first, "
                          "with its parsing map and keypoints")
-    if batch is images or isinstance(images[0], torch.Tensor): check_range(batch, name)
-    return batch.float()
+    return torch.stack(tensors).float()
 
 
 def as_image_tensor(image, name: str) -> torch.Tensor:  # [3, h, w] in [-1, 1]
     "One picture."
-    if isinstance(image, Image.Image): image = np.asarray(image.convert("RGB"))
-    if not isinstance(image, np.ndarray): return image
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"{name}: array {image.dtype} {image.shape}, expected uint8 [h, w, 3]")
+    if isinstance(image, Image.Image): image = np.asarray(to_rgb(image, name))
+    if isinstance(image, torch.Tensor):
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise InputError(f"{name}: tensor {tuple(image.shape)}, expected [3, h, w]")
+        check_range(image, name)
+        return image
+    if getattr(image, "dtype", None) != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"array {image.dtype} {image.shape}" if hasattr(image, "dtype") else type(image)
+        raise InputError(f"{name}: {what}, expected uint8 [h, w, 3]; of values in [0, 1]: "
+                         "(255 * array).round().astype(np.uint8)")
     return torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 127.5 - 1
 
 
@@ -126,18 +132,37 @@ def as_pose_batch(poses,  # [18, 3] or [b, 18, 3]
     keypoints = torch.as_tensor(check_keypoints(poses, name), device=device)
     return keypoints if keypoints.ndim == 3 else keypoints[None]
 
+
+def check_in_frame(keypoints: torch.Tensor,  # [b, 18, 3] in pixels
+                   size: tuple,  # (height, width) of the picture to be made
+                   name: str):
+    "Refuse poses of nobody, shares of the picture instead of pixels, and those mostly outside."
+    height, width = size
+    known = keypoints[..., 2] > 0
+    x, y = keypoints[..., 0], keypoints[..., 1]
+    outside = (x < 0) | (y < 0) | (x > width) | (y > height)
+    for wrong, why in (
+        (~known.any(1), "no joint is known; give visibility 1 or 2 to those that are"),
+        (((x.abs() <= 1) & (y.abs() <= 1) | ~known).all(1),
+         "all joints lie between 0 and 1; multiply x by the width and y by the height"),
+        ((outside & known).sum(1) > known.sum(1) / 2,
+         f"most joints lie outside of {height}x{width}; scale them to that size")):
+        if wrong.any(): raise InputError(f"{name}: {why}")
+
 # %% ../nbs/80_pipeline.ipynb #71d8de11
 @dataclass
 class EncodedSource:
     "All that depends on the sources alone; hand it back for more poses of the same people."
     states: SourceStates  # what TargetNet looks at
-    photo: SourcePhoto = None  # what finishers read; None without finishers
+    photo: SourcePhoto | Photos | None  # what finishers read; None without finishers
+    shown: torch.Tensor  # bool [b, 13] the regions that the pictures show
 
     def __len__(self): return len(self.states.context)
 
     def repeat(self, n: int) -> "EncodedSource":  # rows 0, 0, ..., 1, 1, ...
         "The same sources for n target poses each; nothing is computed again."
-        return EncodedSource(self.states.repeat(n), self.photo and self.photo.repeat(n))
+        photo = self.photo and self.photo.repeat(n)
+        return EncodedSource(self.states.repeat(n), photo, self.shown.repeat_interleave(n, 0))
 
 # %% ../nbs/80_pipeline.ipynb #2e90a98a
 MOVED = {  # since version 0.1.0
@@ -153,6 +178,14 @@ def translated(index: dict) -> dict:  # of a `model_index.json`
         if not isinstance(part, (list, tuple)): return part
         return list(MOVED.get(tuple(part), part))
     return {name: now(part) for name, part in index.items()}
+
+# %% ../nbs/80_pipeline.ipynb #aa8d11d4
+def check_weights(folder: Path):
+    "Refuse a folder whose files of weights are git-lfs's pointers."
+    for file in sorted(folder.rglob("*.safetensors")):
+        with file.open("rb") as opened: beginning = opened.read(12)
+        if beginning != b"version http": continue
+        raise InputError(f"{file}: is a pointer of git-lfs, not weights; run `git lfs pull` there")
 
 # %% ../nbs/80_pipeline.ipynb #c042cfec
 class TruePosePipeline(DiffusionPipeline):
@@ -181,6 +214,12 @@ class TruePosePipeline(DiffusionPipeline):
         config = super().load_config(folder, **options)
         if isinstance(config, tuple): return translated(config[0]), *config[1:]
         return translated(config)
+
+    @classmethod
+    def from_pretrained(cls, folder, **options):
+        "As diffusers' own; what is no weights, such as git-lfs's pointers, is named."
+        if Path(folder).is_dir(): check_weights(Path(folder))
+        return super().from_pretrained(folder, **options)
 
     @classmethod
     def download(cls, pretrained_model_name: str, **options) -> str:  # folder in the hub's cache
@@ -279,12 +318,24 @@ def encode_source(self: TruePosePipeline, source_image, source_parsing, label_se
         embeddings = embeddings.to(self.model.dtype)
         states = self.model.encode_source(latents, one_hot(maps), embeddings, present,
                                           picture=small)
-    if not self.finishers: return EncodedSource(states)
+    # 4. what finishers read
     joints = resize_keypoints(keypoints, self.image_size, self.drawn_size)
-    return EncodedSource(states, SourcePhoto(images, regions, joints))
+    photo = SourcePhoto(images, regions, joints) if self.finishers else None
+    return EncodedSource(states, photo, present[:, 1:])
 
 
 TruePosePipeline.encode_source = encode_source
+
+# %% ../nbs/80_pipeline.ipynb #a10ec2d5
+def no_context(self: TruePosePipeline, b: int) -> torch.Tensor:  # [b, k, d]
+    "The context of b rows that have no source."
+    absent = torch.zeros(b, 14, dtype=torch.bool, device=self.device)
+    no_embeddings = torch.zeros(b, 14, self.model.config.embed_dim, device=self.device,
+                                dtype=self.model.dtype)
+    with self.precision(): return self.model.context_encoder(no_embeddings, absent)
+
+
+TruePosePipeline.no_context = no_context
 
 # %% ../nbs/80_pipeline.ipynb #6ce5cb3e
 @dataclass
@@ -301,13 +352,8 @@ def prepare_branches(self: TruePosePipeline, states: SourceStates,  # of b sourc
                     ) -> Branches:
     "Pose and context are encoded once for all steps."
     b = len(joints)
-    with self.precision():
-        # 1. the context of no source
-        absent = torch.zeros(b, 14, dtype=torch.bool, device=self.device)
-        no_embeddings = torch.zeros(b, 14, self.model.config.embed_dim, device=self.device,
-                                    dtype=self.model.dtype)
-        nothing = self.model.context_encoder(no_embeddings, absent)
-        # 2. features of the pose, zero in the branch that does not know it
+    nothing = self.no_context(b)
+    with self.precision():  # features of the pose, zero in the branch that does not know it
         features = self.model.encode_pose(pose_map(joints, self.drawn_size))
         keep_pose = torch.tensor([branch != "none" for branch in weights], device=self.device)
         rows = keep_pose.repeat_interleave(b)[:, None, None, None]
@@ -398,7 +444,7 @@ def denoise(self: TruePosePipeline, branches: Branches, steps: int,
 TruePosePipeline.denoise = denoise
 
 # %% ../nbs/80_pipeline.ipynb #93ec9765
-def picture_of(self: TruePosePipeline, latents, photo: SourcePhoto, reading: Reading,
+def picture_of(self: TruePosePipeline, latents, photo: SourcePhoto | Photos, reading: Reading,
                joints: torch.Tensor,  # [b, 18, 3] of the targets, in pixels of the drawing
               ) -> torch.Tensor:  # [b, 3, H, W] in [-1, 1]
     "Decoded, finished if `photo` and `reading` are given, at the size of the result."
@@ -406,7 +452,7 @@ def picture_of(self: TruePosePipeline, latents, photo: SourcePhoto, reading: Rea
         images = drawn = decode(self.codec, latents).float()
         behind = None
         for finisher in self.finishers if photo and reading else ():
-            images, behind = finisher.finish(images, behind, drawn, reading, photo, joints)
+            images, behind = finish_from(finisher, images, behind, drawn, reading, photo, joints)
     return images if images.shape[-2:] == self.image_size else enlarged(images, self.image_size)
 
 
@@ -516,6 +562,7 @@ def transfer(self: TruePosePipeline,
     check_given(source_image, source_parsing, target_pose, source_states)
     names = step_end_inputs(callback_on_step_end, callback_on_step_end_tensor_inputs)
     keypoints = as_pose_batch(target_pose, "target_pose", self.device)
+    check_in_frame(keypoints, self.image_size, "target_pose")
     keypoints = keypoints.repeat_interleave(num_images_per_pose, 0)
     joints = resize_keypoints(keypoints, self.image_size, self.drawn_size)
     generator = check_generators(generator, len(joints))

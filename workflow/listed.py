@@ -11,7 +11,8 @@ import json
 import shlex
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import yaml
@@ -69,10 +70,15 @@ def read_rows(path=None):
             row = Row(**row | {key: tuple(row.get(key, "").split()) for key in ("groups", "needs")}, pattern=entry["makes"])
             if row.makes in rows: raise SystemExit(f"{path}: two rows make {row.makes}")
             rows[row.makes] = row
-    for row in rows.values():
-        for need in row.needs:
-            if need not in rows: raise SystemExit(f"{path}: {row.makes} needs {need}, which no row makes")
-    return rows
+    return {makes: replace(row, needs=tuple(found_needs(row, rows))) for makes, row in rows.items()}
+
+
+def found_needs(row, rows):
+    "What it needs, with * and [] in it resolved."
+    for need in row.needs:
+        found = [makes for makes in rows if makes == need or fnmatchcase(makes, need)]
+        if not found: raise SystemExit(f"{row.makes} needs {need}, which no row makes")
+        yield from found
 
 
 def same(listed, found):
@@ -118,10 +124,12 @@ def left_of(rows, root=ROOT):
     for makes in reversed(rows):  # those that need it come after it
         served = [other for other, row in rows.items() if makes in row.needs]
         if served and not makes.startswith("results/") and not any(reasons[other] for other in served): reasons[makes] = ""
+    blocked = set()
     for makes, row in rows.items():
         changing = [need for need in row.needs if reasons[need]]
         if makes.startswith("figures/") and changing: reasons[makes] = reasons[makes] or f"{changing[0]} will change"
-    return {makes: reason for makes, reason in reasons.items() if reason and not rows[makes].announced}
+        if row.announced or blocked & set(changing): blocked.add(makes)
+    return {makes: reason for makes, reason in reasons.items() if reason and makes not in blocked}
 
 
 def wanted(rows, left, groups):
@@ -140,10 +148,10 @@ def tell(rows, left, groups, gpu=False):
     def cost(row): return row.gpu_minutes if gpu else row.minutes
     for group in groups:
         of_group = [row for row in rows.values() if group in row.groups]
-        ready = [row for row in of_group if not row.announced]
-        todo = [row for row in ready if row.makes in left]
-        yield (f"{group:12s}{len(of_group):4d} runs, {len(ready) - len(todo)} done, {len(todo)} left"
-               + (f", {len(of_group) - len(ready)} cannot run yet" if len(ready) < len(of_group) else ""))
+        todo = sum(row.makes in left for row in of_group)
+        done = sum(not why(row) for row in of_group if row.makes not in left)
+        waiting = len(of_group) - todo - done
+        yield f"{group:12s}{len(of_group):4d} runs, {done} done, {todo} left" + (f", {waiting} cannot run yet" if waiting else "")
         for text in dict.fromkeys(row.announced for row in of_group if row.announced): yield f"{'':12s}     waits for {text}"
     of_entry = Counter((rows[makes].pattern, cost(rows[makes]), left[makes]) for makes in asked)
     for (pattern, minutes, reason), n in of_entry.items(): yield f"{n:4d} x {minutes:4.0f} min  {pattern}  ({reason})"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RIGHT', 'LEFT', 'points_exchanged', 'points_frame', 'points_mirrored', 'check_points', 'joint_labels', 'agreement',
-           'guess_label_set', 'head_labels', 'upside_down', 'check_maps']
+           'guess_label_set', 'head_labels', 'upside_down', 'check_maps', 'as_shares', 'check_map']
 
 # %% ../../nbs/data/85_agreement.ipynb #c07e6f9b
 from pathlib import Path
@@ -15,7 +15,7 @@ from PIL import Image
 from .parsing import GROUPS, LABEL_SETS, REGIONS, label_names, read_labels
 from .parsing import region_table, to_regions
 from .layouts import fit_keypoints, fit_picture, parsing_rule, unit_keypoints
-from .checks import Finding, add_some, attempt, error, spread
+from .checks import Finding, add_some, attempt, error, refuse, spread
 
 # %% ../../nbs/data/85_agreement.ipynb #cafb3403
 def _median(values) -> float:  # NaN of none
@@ -256,6 +256,11 @@ def _wrong_heights(where: Path, maps: list, label_set: str):
     best = min(wrong, key=wrong.get)
     better = wrong[label_set] > 0.05 and wrong[best] < wrong[label_set] / 2
     if not better and wrong[label_set] <= 0.6: return
+    top = max(int(labels.max()) for labels in maps)
+    if top >= len(LABEL_SETS[label_set]):
+        yield error(where, f"label {top} is unknown in label set {label_set!r}",
+                    f"say --label-set {best}")
+        return
     share = f"{wrong[label_set]:.0%} of them"
     what = f"read as {label_set}, parts of the body stand upside down ({share}"
     if better:
@@ -308,8 +313,25 @@ def check_maps(findings: list,  # grows
               *_wrong_place(where, at_joints, whole)]
     label_set = label_set or seems
     if not faults and label_set:
-        faults = [*_wrong_arms(where, at_joints, label_set)]
+        if len(labels) >= 5: faults += _wrong_arms(where, at_joints, label_set)
         if known_heads: faults += _wrong_head(where, at_joints, label_set)
         else: faults += _wrong_heights(where, list(labels.values()), label_set)
     findings += faults
     return seems
+
+# %% ../../nbs/data/85_agreement.ipynb #16c7b7aa
+def as_shares(keypoints: np.ndarray,  # [18, 3] x, y, visibility in pixels
+              size: tuple,  # (height, width) of their picture
+             ) -> np.ndarray:  # float32 [18, 3], see `unit_keypoints`
+    "Joints as shares of their picture."
+    return keypoints / np.array([size[1], size[0], 1], np.float32)
+
+
+def check_map(path: Path,
+              size: tuple,  # (height, width) of its picture
+              label_set: str,
+              keypoints: np.ndarray | None = None):  # [18, 3] in pixels of the picture
+    "`InputError` if one parsing map is not of its picture, or of another label set."
+    poses, findings = {} if keypoints is None else {"": as_shares(keypoints, size)}, []
+    check_maps(findings, path, {"": path}, poses, {"": size}, label_set, "whole")
+    refuse(findings)

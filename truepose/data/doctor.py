@@ -16,16 +16,16 @@ from PIL import Image
 
 from ..core import InputError
 from ..show import colour_parsing, draw_skeleton, image_grid
-from .parsing import check_parsing, label_names
+from .images import picture_size
+from .parsing import check_parsing, label_names, read_labels
 from .formats import index_files, read_pair_list, read_points
-from .layouts import FRAMES, LAYOUTS, RULES, Layout, find_first, find_layout
-from .layouts import fit_picture
-from .deepfashion import Listing, load_shop_picture, parsing_rule, picture_size
-from .deepfashion import read_listing
+from .layouts import FRAMES, LAYOUTS, RULES, Layout, _foreign, find_first, find_layout
+from .layouts import fit_picture, layout_title, parsing_rule
 from .checks import COUNTS, WPOSE_COUNTS, Finding, attempt, check_counts, check_files
 from .checks import check_garments, check_pairs, check_pictures, count, error
 from .checks import read_list, spread, warning
-from .agreement import _load_labels, check_maps, check_points
+from .agreement import check_maps, check_points
+from .deepfashion import Listing, load_shop_picture, read_listing
 
 # %% ../../nbs/data/92_doctor.ipynb #69c25257
 @dataclass
@@ -106,7 +106,8 @@ def _examine_maps(findings: list, listing: Listing, sizes: dict, choices: Choice
     if maps is None: return ""
     findings += _lacking(place, "parsing map", listing.images, maps, "run the parser on them")
     listing.parsing = {name: maps[name] for name in listing.images if name in maps}
-    return check_maps(findings, listing, sizes, choices.label_set, choices.rule)
+    return check_maps(findings, place, listing.parsing, listing.keypoints, sizes,
+                      choices.label_set, choices.rule)
 
 
 def _no_maps(folder: Path, place: Path) -> Finding:
@@ -183,9 +184,11 @@ def examine(folder: str | Path,
     _check_options(folder, layout, label_set, frame, rule)
     try: layout = layout or find_layout(folder)
     except InputError as e:
-        return Diagnosis(folder, "not a folder of people", findings=[Finding("error", str(e))])
+        title, _ = _foreign(folder) or ("unknown", "")
+        return Diagnosis(folder, title, findings=[Finding("error", str(e))])
     row = LAYOUTS[layout]
-    diagnosis = Diagnosis(folder, row.title, findings=list(check_files(folder, row)))
+    title = layout_title(folder, layout)
+    diagnosis = Diagnosis(folder, title, findings=list(check_files(folder, row)))
     choices = Choices(folder / parsing, label_set, frame or row.frame, rule or row.rule)
     expected = {"people": {}, "wpose": WPOSE_COUNTS}.get(layout, COUNTS)
     for split in ("train", "test") if "{split}" in row.pairs[0] else ("test",):
@@ -220,7 +223,7 @@ def overlay_sheet(folder: str | Path,
     layout = layout or find_layout(folder)
     row, there = LAYOUTS[layout], (folder / parsing).is_dir()
     split = split or ("test" if find_first(folder, row.pairs, "test") else "train")
-    listing = read_listing(folder, split, layout, parsing if there else None, frame)
+    listing = read_listing(folder, split, layout, parsing if there else None, frame, check=False)
     size = (256, 256 if layout == "wpose" else 176)
     names, rule = spread(listing.images, n), rule or row.rule
     rows = [[_skeleton_over(listing, name, size, rule) for name in names]]
@@ -236,7 +239,7 @@ def _skeleton_over(listing: Listing, name: str, size: tuple, rule: str) -> np.nd
 
 def _map(listing: Listing, name: str, size: tuple, rule: str, label_set: str) -> np.ndarray:
     path = listing.parsing[name]
-    labels = check_parsing(_load_labels(path), label_set, str(path))
+    labels = check_parsing(read_labels(path), label_set, str(path))
     own = parsing_rule(rule, picture_size(listing.images[name]), labels.shape, size) or "whole"
     fitted = fit_picture(Image.fromarray(labels), size, own, Image.Resampling.NEAREST, 0)
     return colour_parsing(np.asarray(fitted))

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..core import InputError
 from .pose import flip_keypoints, load_keypoints, resize_keypoints
 from .parsing import flip_parsing, label_names, load_parsing, to_regions
 from .surface import load_surface
-from .images import load_image
+from .images import load_image, picture_size
 from .shards import open_set
 from .store import lazy_arrays, open_store, store_bytes
 
@@ -31,11 +30,11 @@ def load_person(files,  # `FolderSet` or `ShardSet`
                ) -> tuple:  # uint8 [h, w, 3], uint8 region ids [h, w], float32 keypoints [18, 3]
     "Picture, regions and keypoints of one name."
     image, parsing, pose = [files.find(kind, name) for kind in ("images", "parsing", "keypoints")]
-    with Image.open(image) as picture, Image.open(parsing) as labels:
-        if picture.size != labels.size:
-            raise InputError(f"{parsing}: size {labels.size[::-1]} differs from the picture's "
-                             f"{picture.size[::-1]}; parse the same picture")
-    keypoints, from_size = load_keypoints(pose)
+    shown, parsed = picture_size(image), picture_size(parsing)
+    if shown != parsed:
+        raise InputError(f"{parsing}: size {parsed} differs from the picture's {shown}; "
+                         "parse the same picture")
+    keypoints, from_size = load_keypoints(pose, shown, name)
     regions = to_regions(load_parsing(parsing, label_set, size), label_set)
     return (load_image(image, size), regions.to(torch.uint8).numpy(),
             resize_keypoints(keypoints, from_size, size))

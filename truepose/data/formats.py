@@ -10,6 +10,7 @@ __all__ = ['PAIR_READERS', 'POINT_READERS', 'ShopName', 'shop_name', 'picture_na
 import json
 import os
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class ShopName(NamedTuple):
 
 
 _NAME = re.compile(r"(?:deep)?(?:fashion)?(WOMEN|MEN)(.+?)id_?(\d{8})(\d{2})_(\d)_?([a-z]+)")
-_ENDING = re.compile(r"\.(jpe?g|png|webp|txt|npy|json)$", re.IGNORECASE)
+_ENDING = re.compile(r"(_keypoints\.json|\.(jpe?g|png|webp|txt|npy|json))$", re.IGNORECASE)
 
 
 def shop_name(text: str) -> ShopName | None:  # None for a name that is not of the benchmark
@@ -57,8 +58,9 @@ def shop_name(text: str) -> ShopName | None:  # None for a name that is not of t
 
 def picture_name(text: str) -> str:  # e.g. fashionMENDenimid0000008001_1front
     "One name per picture, however it is spelled; of other sets the file name without ending."
+    text = unicodedata.normalize("NFC", text.strip())  # a Mac writes a letter and its dots apart
     found = shop_name(text)
-    return found.name if found else _ENDING.sub("", text.strip().replace("\\", "/").split("/")[-1])
+    return found.name if found else _ENDING.sub("", text.replace("\\", "/").split("/")[-1])
 
 # %% ../../nbs/data/80_formats.ipynb #09ecdfdc
 def check_listed(name: str, where: str) -> str:  # the same name
@@ -93,8 +95,14 @@ def _pairs_target_first(path: Path) -> list:
     return [(where, source, target) for where, (target, *sources) in rows for source in sources]
 
 
+def _two_words(line: str) -> list:
+    "Cells between tabs, else between commas, else words: names may hold blanks."
+    separator = next((sign for sign in "\t," if sign in line), None)
+    return [word.strip() for word in line.split(separator) if word.strip()]
+
+
 def _pairs_words(path: Path) -> list:
-    rows = [(where, re.split(r"[\s,]+", line)) for where, line in _lines(path)]
+    rows = [(where, _two_words(line)) for where, line in _lines(path)]
     wrong = next((where for where, names in rows if len(names) != 2), None)
     if wrong:
         raise InputError(f"{wrong}: expected two names (source, target) "
@@ -223,7 +231,7 @@ def _points_json(path: Path, names: set) -> dict:
     points = {}
     for name, file in index_files(path, (".json",)).items():
         if name not in names: continue
-        keypoints, (height, width) = load_keypoints(file)
+        keypoints, (height, width) = load_keypoints(file, picture=name)
         known, shares = keypoints[:, 2:] > 0, keypoints[:, :2] / (width, height)
         points[name] = np.where(known, shares, -1).astype(np.float64)
     return points

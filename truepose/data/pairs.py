@@ -6,6 +6,7 @@
 __all__ = ['read_pairs', 'PairDataset']
 
 # %% ../../nbs/data/70_pairs.ipynb #ac52b7b8
+import unicodedata
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ def read_pairs(path: str | Path,  # CSV with the columns `from` and `to`
                names=None,  # names that exist; any other is refused
               ) -> list:  # of (source name, target name)
     "The pairs of a CSV; mistakes are named by file and row."
-    known = None if names is None else set(names)
+    known = None if names is None else {_composed(name): name for name in names}
     table, pairs = read_table(path, ("from", "to")), []
     for row, *cells in table[["from", "to"]].itertuples(name=None):
         where = f"{path}: row {row}"
@@ -32,14 +33,20 @@ def read_pairs(path: str | Path,  # CSV with the columns `from` and `to`
     return pairs
 
 
-def _name(text: str, column: str, where: str, known: set | None) -> str:
-    "The name in a cell, without a picture's ending."
+def _composed(name: str) -> str:
+    "A letter and its accent as one sign; a Mac's files have two."
+    return unicodedata.normalize("NFC", name)
+
+
+def _name(text: str, column: str, where: str, known: dict | None) -> str:
+    "The name in a cell, without a picture's ending, as its picture is called."
     if not text: raise InputError(f"{where}: {column!r} is empty; every row needs two names")
     name = Path(text).stem if text.lower().endswith(IMAGE_ENDINGS) else text
-    if known is not None and name not in known:
+    if known is None: return name
+    if _composed(name) not in known:
         raise InputError(f"{where}: {column} {text!r} has no picture; "
                          "add it to images/ or delete the row")
-    return name
+    return known[_composed(name)]
 
 # %% ../../nbs/data/70_pairs.ipynb #dd7b1f94
 class PairDataset(torch.utils.data.Dataset):

@@ -72,7 +72,7 @@ def check_parsing(parsing,  # integer array [..., h, w]
                          "or write ids instead of colours")
     return parsing
 
-# %% ../../nbs/data/20_parsing.ipynb #41da206c
+# %% ../../nbs/data/20_parsing.ipynb #698b422b
 def _frayed(ids: np.ndarray) -> float:  # [h, w]; 0 for maps with hardly an edge
     "Share of the edges' pixels that few neighbours agree with; without any, they count twice."
     height, width = ids.shape
@@ -100,7 +100,8 @@ def read_labels(path,  # file name, or an open file
     fix = "let the parser write ids as PNG, and resize them to the nearest pixel"
     with open_picture(path) as picture:
         if picture.mode not in ("L", "P"):
-            raise InputError(f"{path}: mode {picture.mode}: colours instead of label ids; {fix}")
+            raise InputError(f"{path}: mode {picture.mode}: colours instead of label ids "
+                             f"(mode L or P); {fix}")
         if picture.format in ("JPEG", "MPO"):
             raise InputError(f"{path}: JPEG changes label ids along every edge; {fix}")
         ids = np.asarray(upright(picture))

@@ -13,6 +13,7 @@ import io
 import json
 import re
 import tarfile
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def _pictures(folder: Path) -> dict:  # name -> path
     paths = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
     paths = [path for path in paths if path.suffix.lower() in IMAGE_ENDINGS]
     if not paths: raise InputError(f"{folder}: holds no picture ({', '.join(IMAGE_ENDINGS)})")
-    found = {path.stem: path for path in paths}
+    found = {unicodedata.normalize("NFC", path.stem): path for path in paths}
     if len(found) < len(paths):
         raise InputError(f"{folder}: two pictures share a name; keep one ending per name")
     return found
@@ -161,7 +162,9 @@ class FolderSet:
 
     def _path(self, kind, name):
         if kind == "images" and name in self.images: return self.images[name]
-        return self.folder / kind / f"{name}.{'json' if kind in KINDS_OF_JSON else 'png'}"
+        path = self.folder / kind / f"{name}.{'json' if kind in KINDS_OF_JSON else 'png'}"
+        if path.is_file() or name.isascii(): return path
+        return path.with_name(unicodedata.normalize("NFD", path.name))  # as a Mac writes it
 
     def stamp(self) -> str:
         "Changes with names, sizes and dates of the files."

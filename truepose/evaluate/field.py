@@ -19,8 +19,7 @@ from PIL import Image
 from ..core import InputError, atomic_write, read_json, results_dir
 from ..show import image_grid
 from ..data.tables import read_table, write_table
-from ..data.images import load_image
-from ..data.deepfashion import picture_size
+from ..data.images import load_image, picture_size
 from .protocols import get_protocols
 from .methods import read_rows
 from .names import Folders, Reference, check_sizes, find_pictures
@@ -28,7 +27,7 @@ from .names import match_pictures, read_reference, read_truth
 from .measure import Measuring
 from .compare import compare_tables
 from .bounds import bound_sets
-from .folders import check_maps, evaluate_set, evaluation_stamp
+from .folders import check_truth, evaluate_set, evaluation_stamp
 
 # %% ../../nbs/evaluate/58_field.ipynb #8966e799
 def method_names(results: list,  # folders
@@ -270,7 +269,7 @@ def compare_results(results: list,  # folders of generated pictures, each named 
     said = read_published(published)
     for folders in sets.values(): check_sizes(folders, measuring.protocols)
     first = next(iter(sets.values()))
-    check_maps(first, measuring)
+    check_truth(first, measuring)
     # 2. the long work
     bounds = bound_sets(first, measuring.strict, out / "codec_roundtrip", codec, progress)
     everyone = sets | bounds

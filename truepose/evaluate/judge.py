@@ -211,7 +211,8 @@ class Judge(nn.Module):
             asked = batch[question] >= 0
             if not asked.any(): continue
             logits, true = logits[asked], batch[question][asked]
-            error = F.cross_entropy(logits, true, weight=self.rarity[question])
+            weight = self.rarity[question].to(logits.device)
+            error = F.cross_entropy(logits, true, weight=weight)
             loss = loss + error * asked.float().mean()
             numbers[f"{question}_right"] = (logits.argmax(1) == true).float().mean()
         return loss, numbers
@@ -233,7 +234,7 @@ def train_judge(lesson: Lesson,
         fcntl.flock(lock, fcntl.LOCK_EX)
         ended = fit(judge, partial(lesson_batch, lesson), folder, steps, judge.rate, seed,
                     weight_decay=.05, ema_decay=.998, max_minutes=max_minutes, trackers=())
-    chance = torch.Generator().manual_seed(seed)
+    judge, chance = judge.cpu(), torch.Generator().manual_seed(seed)
     seen = [lesson_batch(lesson, chance, 256)["pictures"] for _ in range(4)]
     update_bn(seen, judge.eyes)
     return judge.eval(), ended
@@ -275,12 +276,13 @@ def answer_rows(method: str,
 # %% ../../nbs/evaluate/60_judge.ipynb #0e65483b
 def agreement(mine: list, others: list, column: str) -> float:
     "How often the judge says what stands in a column of other rows about the same crops."
-    return float(np.mean([row["named"] == other[column] for row, other in zip(mine, others)]))
+    same = [row["named"] == other[column] for row, other in zip(mine, others)]
+    return float(np.mean(same))
 
 
 def shares_right(mine: list,  # of `answer_rows`: one question, one kind of picture
                  truth: list,  # the same of the true pictures
-                ) -> dict:  # right, balanced, as_truth; of patterns right_striped...; of colours fits
+                ) -> dict:  # right, balanced, as_truth; fits (colours); right_striped... (patterns)
     "How often the judge names the right word, and the word it names in the truth."
     right = {}
     for word in {row["true"] for row in mine}:

@@ -8,15 +8,16 @@ __all__ = ['find_pictures', 'find_list', 'read_wanted', 'Truth', 'read_truth', '
 
 # %% ../../nbs/evaluate/48_names.ipynb #313060c5
 import functools
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core import InputError
+from ..data.images import picture_size
 from ..data.tables import read_text
 from ..data.shards import IMAGE_ENDINGS
 from ..data.formats import index_files, new_item_pairs, picture_name, read_pair_list
 from ..data.layouts import LAYOUTS, find_first, find_layout
-from ..data.deepfashion import picture_size
 from ..data.checks import read_list
 from .protocols import canonical_name, direction, grouping, split_pair
 
@@ -32,7 +33,7 @@ def find_pictures(folder: Path,
         below = path.relative_to(inner)
         hidden = any(part[0] == "." for part in below.parts)
         if path.suffix.lower() not in IMAGE_ENDINGS or hidden: continue
-        name = below.with_suffix("").as_posix()
+        name = unicodedata.normalize("NFC", below.with_suffix("").as_posix())  # a Mac's are not
         _refuse_twice(found, name, path, what)
         found[name] = path
     if not found:
@@ -230,7 +231,15 @@ def match_pictures(pictures: dict,  # name of a generated picture -> path
     targets = [pair["truth"] for pair in pairs]
     persons, rule = grouping(targets, [pair["source"] or None for pair in pairs])
     pairs = [dict(pair, person=person) for pair, person in zip(pairs, persons)]
-    return Folders(pictures, truth, pairs, rule, tuple(notes))
+    return Folders(pictures, truth, pairs, rule, (*notes, *_odd_groups(persons, rule)))
+
+
+def _odd_groups(persons: list, rule: str):
+    "What looks as if the names do not say who is who."
+    many, different = len(persons), len(set(persons))
+    if many < 100 * different and (different >= 5 or many < 50): return
+    yield (f"{many:,} pairs of only {different:,} persons by: {rule}; intervals and tests draw "
+           "persons, so if there are more, name the pictures PERSON_VIEW")
 
 # %% ../../nbs/evaluate/48_names.ipynb #f085e124
 def _check_size(path: Path, true_path: Path, strict: str | None, size_of):

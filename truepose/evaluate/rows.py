@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALIKE', 'run_folders', 'read_runs', 'crossed_interval', 'difference_of', 'row_table']
 
-# %% ../../nbs/evaluate/57_rows.ipynb #4db68dba
+# %% ../../nbs/evaluate/57_rows.ipynb #97965d1c
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,16 @@ import pandas as pd
 from ..core import InputError, read_json
 from .metrics import paired_difference
 
-# %% ../../nbs/evaluate/57_rows.ipynb #198c863a
+# %% ../../nbs/evaluate/57_rows.ipynb #80b90b9e
 def run_folders(root: Path,  # results/<experiment>, with <row>/seed<k>/
                 rows: tuple,  # names of the wanted rows
+                prefix: str = "",  # of their folders: `nano-` for those at that preset
                ) -> list:  # of folders that hold finished runs, in the order of the rows
     "Every seed of the wanted rows."
-    return [path.parent for row in rows for path in sorted(Path(root).glob(f"{row}/seed*/pairs.csv"))]
+    found = [sorted(Path(root).glob(f"{prefix}{row}/seed*/pairs.csv")) for row in rows]
+    return [path.parent for paths in found for path in paths]
 
-# %% ../../nbs/evaluate/57_rows.ipynb #8d09fb1f
+# %% ../../nbs/evaluate/57_rows.ipynb #a39968a9
 ALIKE = ("preset", "num_inference_steps", "guidance_pose", "guidance_source")
 
 
@@ -37,12 +39,12 @@ def read_runs(folders: list,  # of runs, from `run_folders`
         if unlike:
             raise InputError(f"{folder}: has another {unlike[0]} than {first[0]}; "
                              "rows are compared on the same pairs, sampled in the same way")
-        table.insert(0, "row", folder.parent.name)
+        table.insert(0, "row", metrics["method"])
         table.insert(1, "seed", metrics["seed"])
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
-# %% ../../nbs/evaluate/57_rows.ipynb #03abbec3
+# %% ../../nbs/evaluate/57_rows.ipynb #4bc1767a
 def crossed_interval(values: np.ndarray,  # float [n], NaN: no value
                      persons: np.ndarray,  # [n]
                      seeds: np.ndarray,  # [n]
@@ -62,7 +64,7 @@ def crossed_interval(values: np.ndarray,  # float [n], NaN: no value
     low, high = np.quantile(totals / weights, [.025, .975])
     return float(low), float(high)
 
-# %% ../../nbs/evaluate/57_rows.ipynb #16870fc1
+# %% ../../nbs/evaluate/57_rows.ipynb #930c7da0
 def difference_of(mine: pd.DataFrame, other: pd.DataFrame,  # of `read_runs`, one row each
                   measure: str) -> dict:  # difference, its interval, p, seeds, seeds_agree
     "How much one row is above another."
@@ -76,7 +78,7 @@ def difference_of(mine: pd.DataFrame, other: pd.DataFrame,  # of `read_runs`, on
     return dict(difference=found["difference"], difference_low95=low, difference_high95=high,
                 p=found["p_wilcoxon"], seeds_both=len(of_seeds), seeds_agree=agree)
 
-# %% ../../nbs/evaluate/57_rows.ipynb #796bde3e
+# %% ../../nbs/evaluate/57_rows.ipynb #22fc91be
 def row_table(runs: pd.DataFrame,  # of `read_runs`
               measures: tuple,
               against: dict,  # row -> row that it is tested against, or None
