@@ -59,9 +59,9 @@ def test_links_lead_somewhere():
 
 def test_commands_exist():
     "Each `make` target that is named is in the Makefile."
-    targets = set(re.findall(r"^([a-z]+):", (ROOT/"Makefile").read_text(encoding="utf-8"), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT/"Makefile").read_text(encoding="utf-8"), re.M))
     quoted = "\n".join(re.findall(r"```.*?```|`[^`]+`", README, re.S))
-    named = set(re.findall(r"\bmake ([a-z]+)\b", quoted))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", quoted))
     assert {"reproduce", "test"} <= named <= targets
 
 
