@@ -203,6 +203,13 @@ def test_photo_to_generated_picture(photo, tiny, tiny_parser):
     for name in ("joints", "regions"):
         with Image.open(photo/f"{name}.png") as picture:
             assert picture.size == (44, 64) and picture.mode == "RGB"
+    labels, joints = np.zeros((64, 44), np.uint8), keypoints[:, :2].round().astype(int)
+    (left, top), (right, bottom) = joints[:14].min(0), joints[:14].max(0)
+    neck, hips = joints[1, 1], joints[[8, 11], 1].max()
+    labels[neck - 1:hips, left - 1:right + 2] = 5
+    labels[hips:bottom + 2, joints[8, 0] - 1:joints[11, 0] + 2] = 9
+    labels[top - 5:neck - 1, joints[0, 0] - 4:joints[0, 0] + 5] = 13
+    Image.fromarray(labels).save(photo/"parsing.png")  # random weights parse no person
     given = dict(source=source, parsing=photo/"parsing.png", pose=photo/"pose.json")
     result = call(*generate(photo, weights=tiny, **given, source_pose=given["pose"], steps=1))
     assert result.exit_code == 0 and (photo/"out.png").is_file(), result.output
