@@ -218,7 +218,7 @@ def bomb():
     ("targets.json", b'["p99_0"]', "must be a list of names"),
     ("targets.json", b"[" * 100_000, "not valid JSON"),
     ("targets.json", b"[]", "has 0 sources"),
-    ("keypoints.json", b"{}", "keypoints: field 'image_size' is missing")], ids=lambda x: str(x)[:16])
+    ("keypoints.json", b"{}", "keypoints: a pose file of no form known here")], ids=lambda x: str(x)[:16])
 def test_hostile_shards(ending, content, says, packed, tmp_path):
     "A shard that agrees with its manifest is still not believed."
     path = rewritten(packed, tmp_path/"hostile", with_file(ending, content))
