@@ -22,7 +22,7 @@ from .finish.windows import in_regions
 from .method.caa import SourceStates
 from .method.codec import encode
 from .method.families import FamilyModel
-from .method.hpfa import STREAMS, GroupTokens
+from .method.hpfa import STREAMS, GroupTokens, log_shares
 from .method.unet import level_sizes
 from .pipeline import EncodedSource, TruePosePipeline, as_asked, as_image_batch
 from .pipeline import as_parsing_batch, as_pose_batch, latent_factor
@@ -90,11 +90,7 @@ def join_tokens(parts: list,  # per source: the `GroupTokens` of one stream
     if not sum(map(len, columns)): columns[0] = columns[0].new_zeros(1)  # a stream is never empty
     def joined(per_source):
         return torch.cat([x[:, kept] for x, kept in zip(per_source, columns)], 1)
-    share = joined(shares)
-    inside = share > smallest
-    present = inside.any(1)
-    log_share = share.clamp(min=smallest).log()
-    log_share = torch.where(inside, log_share, -1e4 * present[:, None])
+    log_share, present = log_shares(joined(shares), smallest)
     tokens = GroupTokens(joined([tokens.index for tokens in parts]), log_share,
                          joined(memberships), present)
     whose = torch.cat([torch.full_like(kept, k) for k, kept in enumerate(columns)])

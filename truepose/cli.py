@@ -8,9 +8,9 @@ __all__ = ['app', 'INTERRUPTED', 'Data', 'OwnLabels', 'Weights', 'Steps', 'Guida
            'truepose', 'plain_warnings', 'told', 'command', 'main', 'check_ending', 'write_png', 'picture_size',
            'check_people', 'people', 'unpack', 'doctor', 'shards', 'joints_of', 'write_pose', 'pose', 'choose_parser',
            'load_pose_of', 'parse', 'weights_size', 'fit_shape', 'read_source', 'read_inputs', 'read_garments',
-           'in_cihp', 'encode_garments', 'generate', 'edit', 'choose_device', 'draw_all', 'transfer', 'read_settings',
-           'say_where', 'run_and_tell', 'run', 'train', 'publish', 'export', 'measures_table', 'beside_table',
-           'against_table', 'evaluate', 'compare', 'reproduce']
+           'in_cihp', 'open_pipeline', 'encode_garments', 'generate', 'edit', 'choose_device', 'draw_all', 'transfer',
+           'read_settings', 'say_where', 'run_and_tell', 'run', 'train', 'publish', 'export', 'measures_table',
+           'beside_table', 'against_table', 'evaluate', 'compare', 'reproduce']
 
 # %% ../nbs/90_cli.ipynb #8ab9b68a
 import contextlib
@@ -443,6 +443,15 @@ def in_cihp(garments: dict,  # of `read_garments`
             for region, (image, labels, keypoints) in garments.items()}
 
 
+def open_pipeline(weights: Path):  # `TruePosePipeline`
+    "A saved pipeline; its progress is shown on a terminal alone."
+    import torch
+    from truepose.pipeline import TruePosePipeline
+    pipe = TruePosePipeline.from_pretrained(weights, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
+    return pipe
+
+
 def encode_garments(pipe, garments: dict,  # of `read_garments`
                     label_set: str) -> dict:  # region -> `EncodedSource`
     "The other people, once each."
@@ -477,9 +486,7 @@ def generate(
     garments = read_garments(garment, label_set, wanted)
     import torch
     from truepose.applications import combine
-    from truepose.pipeline import TruePosePipeline
-    pipe = TruePosePipeline.from_pretrained(weights, dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
+    pipe = open_pipeline(weights)
     person = pipe.encode_source(image, labels, label_set, own)
     if garments: person = combine(pipe, encode_garments(pipe, garments, label_set), person)
     result = pipe(source_states=person, target_pose=keypoints, num_inference_steps=steps,
@@ -516,9 +523,7 @@ def edit(
     garments = read_garments(garment, label_set, wanted)
     import torch
     from truepose.applications import edit as change
-    from truepose.pipeline import TruePosePipeline
-    pipe = TruePosePipeline.from_pretrained(weights, dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
+    pipe = open_pipeline(weights)
     result, = change(pipe, image, labels, keypoints, encode_garments(pipe, garments, label_set),
                      also or (), seam, label_set, num_inference_steps=steps,
                      guidance_pose=guidance_pose, guidance_source=guidance,
