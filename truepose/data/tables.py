@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core import InputError, atomic_write
+from ..core import InputError, atomic_write, refuse_pointers
 
 # %% ../../nbs/data/35_tables.ipynb #3411b72e
 def read_text(path: str | Path,
@@ -28,6 +28,7 @@ def read_text(path: str | Path,
         raise InputError(f"{path}: no such file; name {what} that is there") from None
     except (OSError, ValueError) as e:
         raise InputError(f"{path}: not {what} ({e}); save it as UTF-8, or get it again") from None
+    refuse_pointers(path)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 # %% ../../nbs/data/35_tables.ipynb #0adbe721

@@ -81,22 +81,13 @@ def _values_of(rows: list, protocol: Protocol) -> list:  # of dicts: measure -> 
     return values
 
 
-def _means(values: list, rows: list) -> dict:  # flat names -> number
-    "Means with intervals over persons, where there is more than one value to draw from."
-    out = summarise(values, "", [row["person"] for row in rows], tuple(values[0]))
-    for name in _without_width(out):
-        for end in ("low95", "high95"): del out[f"{name}_{end}"]
-    return out
-
-
-def _without_width(means: dict) -> list:  # of measures
-    "Those whose interval is a point: one person, or the same value for everyone."
-    ends = {name: (means.get(f"{name}_low95"), means.get(f"{name}_high95")) for name in means}
-    return [name for name, (low, high) in ends.items() if low is not None and low == high]
+def _means(values: list, rows: list) -> dict:  # flat names -> number, or None: no interval
+    return summarise(values, "", [row["person"] for row in rows], tuple(values[0]))
 
 
 def _about_intervals(means: dict) -> list:  # of notes
-    lost = [name for name in means if f"{name}_low95" not in means and name in MEASURES]
+    lost = [name.removesuffix("_low95") for name, low in means.items()
+            if name.endswith("_low95") and low is None]
     if not lost: return []
     return [f"no interval for {', '.join(lost)}: of one person only, or the same for everyone; "
             "see how the pairs are grouped"]

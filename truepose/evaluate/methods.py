@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from PIL import Image
 from tqdm import tqdm
 
-from ..core import InputError, atomic_write, autocast, package_dir, read_json, write_json
+from ..core import InputError, alone, atomic_write, autocast, package_dir, read_json
+from ..core import write_json
 from ..show import to_uint8
 from ..data.tables import read_numbers, write_table
 from ..data.images import load_image
@@ -107,14 +108,14 @@ def _generate_missing(pairs: list,
                       folder: Path,  # of NAME.png
                       seed: int,
                      ) -> float:  # seconds per picture, NaN: none made
-    "Make the pictures that do not exist yet."
-    missing = [pair for pair in pairs if not (folder / f"{pair['name']}.png").exists()]
-    if not missing: return float("nan")
+    "Make the pictures that do not exist yet, in the batch that they belong to."
+    paths = [folder / f"{pair['name']}.png" for pair in pairs]
+    if all(path.exists() for path in paths): return float("nan")
     started = time.perf_counter()
-    images = generate(missing, [pair_seed(seed, pair["name"]) for pair in missing])
-    seconds = (time.perf_counter() - started) / len(missing)
-    for pair, image in zip(missing, images, strict=True):
-        save_png(folder / f"{pair['name']}.png", image)
+    images = generate(pairs, [pair_seed(seed, pair["name"]) for pair in pairs])
+    seconds = (time.perf_counter() - started) / len(pairs)
+    for path, image in zip(paths, images, strict=True):
+        if not path.exists(): save_png(path, image)
     return seconds
 
 # %% ../../nbs/evaluate/40_methods.ipynb #205193c6
@@ -138,7 +139,7 @@ def evaluate_method(dataset,  # pairs as dicts, see `PairDataset`
         batch = [dataset[i] for i in range(start, min(start + batch_size, len(dataset)))]
         names += [pair["name"] for pair in batch]
         todo = [pair for pair in batch if pair["name"] not in done]
-        seconds = _generate_missing(todo, generate, pictures, seed)
+        seconds = _generate_missing(batch, generate, pictures, seed) if todo else 0
         for pair in todo:
             name = pair["name"]
             done[name] = _measure(method, pair, pictures / f"{name}.png", seconds)
@@ -159,15 +160,16 @@ def evaluate(dataset,  # pairs as dicts, see `PairDataset`
             ) -> list:  # one dict per method and pair
     "Every method on the same pairs."
     folder = Path(folder)
-    kept, settings = folder / "settings.json", dict(settings, seed=seed)
-    if kept.exists() and read_json(kept) != settings:
-        raise InputError(f"{folder}: holds pictures made with other settings ({kept.name}); "
-                         "give another folder or delete it")
-    write_json(kept, settings)
-    rows = []
-    for name, generate in methods.items():
-        rows += evaluate_method(dataset, name, generate, folder, seed, batch_size, progress)
-    return rows
+    settings = dict(settings, seed=seed, batch_size=batch_size)
+    with alone(folder, "evaluating"):
+        kept = folder / "settings.json"
+        if kept.exists() and read_json(kept) != settings:
+            raise InputError(f"{folder}: holds pictures made with other settings ({kept.name}); "
+                             "give another folder or delete it")
+        write_json(kept, settings)
+        rows = [evaluate_method(dataset, name, generate, folder, seed, batch_size, progress)
+                for name, generate in methods.items()]
+    return sum(rows, [])
 
 # %% ../../nbs/evaluate/40_methods.ipynb #e360f424
 def metrics_of(rows: list,  # of `evaluate`

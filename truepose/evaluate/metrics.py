@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PSNR_CAP', 'MIN_AREA', 'REGION_GROUPS', 'WHOLE', 'MEASURES', 'ABSENT', 'check_pair', 'psnr', 'ssim_map', 'ssim',
-           'ssim_51', 'ssim_256', 'region_mask', 'pair_measures', 'bootstrap_interval', 'paired_difference',
-           'summarise']
+           'ssim_51', 'ssim_256', 'region_mask', 'pair_measures', 'bootstrap_interval', 'no_interval',
+           'paired_difference', 'summarise']
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #86e16cf0
 import numpy as np
@@ -172,12 +172,25 @@ def bootstrap_interval(values: np.ndarray,  # float [n], no NaN
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
+# %% ../../nbs/evaluate/10_metrics.ipynb #0c990bf3
+def no_interval(values: np.ndarray,  # float [n], no NaN
+                groups: list | None = None,  # [n] person of each value; None: all differ
+               ) -> str | None:  # None: there is one
+    "Why a mean has no interval over persons."
+    values = np.asarray(values, np.float64)
+    if groups is None: groups = np.arange(len(values))
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2: return "of one person only: see how the pairs are grouped"
+    means = np.bincount(index, values) / np.bincount(index)
+    same = np.ptp(means) <= 1e-9 * np.abs(means).max()
+    return "the same for everyone: see what was measured" if same else None
+
 # %% ../../nbs/evaluate/10_metrics.ipynb #d021f0a0
 def paired_difference(first: np.ndarray,  # float [n], one measure of one method; NaN: no value
                       second: np.ndarray,  # float [n], of the other method on the same pairs
                       groups: list | None = None,  # [n] person of each pair; None: all differ
                      ) -> dict:  # n_pairs, n_groups, difference (first - second), its interval, p
-    "Mean difference with its bootstrap interval, and a signed-rank test over groups."
+    "Mean difference with its bootstrap interval, and a signed-rank test; or a note why not."
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     has = ~np.isnan(difference)
     if not has.any(): raise ValueError("no pair has a value in both methods")
@@ -185,12 +198,14 @@ def paired_difference(first: np.ndarray,  # float [n], one measure of one method
     if groups is None: groups = np.arange(len(has))
     names, index = np.unique(np.asarray(groups)[has], return_inverse=True)
     difference = difference[has]
-    low, high = bootstrap_interval(difference, index)
+    found = dict(n_pairs=len(difference), n_groups=len(names), difference=float(difference.mean()),
+                 low95=None, high95=None, p_wilcoxon=None)
+    why = no_interval(difference, index)
+    if why: return found | dict(note=f"no interval and no test: {why}")
 
-    means = np.bincount(index, difference) / np.bincount(index)
-    p = wilcoxon(means).pvalue if means.any() else 1.0
-    return dict(n_pairs=len(difference), n_groups=len(names), difference=float(difference.mean()),
-                low95=low, high95=high, p_wilcoxon=float(p))
+    low, high = bootstrap_interval(difference, index)
+    p = wilcoxon(np.bincount(index, difference) / np.bincount(index)).pvalue
+    return found | dict(low95=low, high95=high, p_wilcoxon=float(p))
 
 # %% ../../nbs/evaluate/10_metrics.ipynb #35c079bd
 _NOT_HERE = "weights, which cannot be had where this was run; not replaced"
@@ -214,7 +229,8 @@ def summarise(rows: list,  # dicts with the values of `MEASURES`
             out[f"{prefix}n_{measure.removesuffix('_ssim')}"] = int(has.sum())
         if not has.any(): continue
         groups = None if persons is None else np.asarray(persons)[has]
-        low, high = bootstrap_interval(values[has], groups)
+        known = no_interval(values[has], groups) is None
+        low, high = bootstrap_interval(values[has], groups) if known else (None, None)
         name = prefix + measure
         out |= {name: float(values[has].mean()), f"{name}_low95": low, f"{name}_high95": high}
     return out

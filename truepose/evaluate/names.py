@@ -17,7 +17,7 @@ from ..data.images import picture_size
 from ..data.tables import read_text
 from ..data.shards import IMAGE_ENDINGS
 from ..data.formats import index_files, new_item_pairs, picture_name, read_pair_list
-from ..data.layouts import LAYOUTS, find_first, find_layout
+from ..data.layouts import LAYOUTS, find_first, find_layout, layout_of
 from ..data.checks import read_list
 from .protocols import canonical_name, direction, grouping, split_pair
 
@@ -137,7 +137,7 @@ def read_truth(folder: str | Path,  # of pictures, or a data set in any known la
     else: wanted, wanted_by = _as_named(read_wanted(Path(pairs)), pictures), str(pairs)
     if found and LAYOUTS[found[2]].partial:  # links die: nobody can make these
         wanted = [pair for pair in wanted if pair[1] in pictures]
-    maps = home / "parsing"
+    maps = home / (layout_of(home, found[2])[1].maps if found else "parsing")
     beside = [home, folder.parent] + ([Path(pairs).parent] if pairs else [])
     return Truth(home, pictures, index_files(maps, (".png",)) if maps.is_dir() else {},
                  wanted, wanted_by, _train_names(beside))

@@ -49,20 +49,21 @@ def crossed_interval(values: np.ndarray,  # float [n], NaN: no value
                      persons: np.ndarray,  # [n]
                      seeds: np.ndarray,  # [n]
                      draws: int = 2000,
-                    ) -> tuple:  # (low, high), 95 % of the resampled means
+                    ) -> tuple:  # (low, high), 95 % of the resampled means; (None, None): none
     "Bootstrap interval of the mean over people and seeds."
     has = ~np.isnan(values)
     _, person = np.unique(persons[has], return_inverse=True)
     _, seed = np.unique(seeds[has], return_inverse=True)
     shape = person.max() + 1, seed.max() + 1
+    if shape[0] < 2: return None, None
     sums, counts = np.zeros(shape), np.zeros(shape)
     np.add.at(sums, (person, seed), values[has])
     np.add.at(counts, (person, seed), 1)
     generator = np.random.default_rng(0)
     times = [generator.multinomial(n, np.full(n, 1 / n), draws) for n in shape]
     totals, weights = (((times[0] @ cells) * times[1]).sum(1) for cells in (sums, counts))
-    low, high = np.quantile(totals / weights, [.025, .975])
-    return float(low), float(high)
+    low, high = map(float, np.quantile(totals / weights, [.025, .975]))
+    return (None, None) if np.isclose(low, high, rtol=1e-9, atol=0) else (low, high)
 
 # %% ../../nbs/evaluate/57_rows.ipynb #930c7da0
 def difference_of(mine: pd.DataFrame, other: pd.DataFrame,  # of `read_runs`, one row each
