@@ -34,6 +34,7 @@ setup(
     include_package_data=True,
     install_requires=at_least(runtime),
     extras_require={"dev": runtime + pins("dev_requirements"),  # exact: development and CI
+                    "demo": pins("demo_requirements"),
                     "docs": pins("docs_requirements"),
                     "bake": pins("bake_requirements")},
     entry_points={"console_scripts": settings["console_scripts"].split("\n"),

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NBS, WORK, SITE = ROOT/"nbs", ROOT/"_sphinx", ROOT/"_site"
 PAGES = WORK/"pages"
-SECTIONS = [("Tutorials", r"tutorials/|what_goes_wrong"), ("The method", r"method/"), ("Ours: lookup and finishers", r"finish/"),
+SECTIONS = [("Tutorials", r"tutorials/|what_goes_wrong|consent_and_misuse"), ("The method", r"method/"), ("Ours: lookup and finishers", r"finish/"),
             ("The doors", r"[89]\d_"), ("Data that people bring", r"data/"), ("Rendered people", r"people/"),
             ("Training", r"train/"), ("Photographs", r"photo/"), ("Measures", r"evaluate/"),
             ("Experiments", r"experiments/"), ("Figures", r"figures/"), ("Ground", r"0\d_")]

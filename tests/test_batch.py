@@ -83,12 +83,12 @@ def test_as_the_experiments_make_them(given, made):
 
 def test_interrupted_and_gone_on_with(given, made, tmp_path, monkeypatch):
     "What is there stays, half a picture never stands there, and the whole equals an uninterrupted set."
-    save, count = batch.save_png, []
-    def interrupting(path, picture):
+    save, count = batch.save_made, []
+    def interrupting(picture, path):
         count.append(path)
         if len(count) == 3: raise KeyboardInterrupt
-        save(path, picture)
-    monkeypatch.setattr(batch, "save_png", interrupting)
+        save(picture, path)
+    monkeypatch.setattr(batch, "save_made", interrupting)
     result = transfer(given, tmp_path/"out")
     assert result.exit_code == 130 and "the same command goes on" in result.output
     assert furthest(pictures(tmp_path/"out"), {path.name: made[path.name] for path in count[:2]}) == 0

@@ -99,8 +99,8 @@ def test_exactly_one_parameters_cell(path):
 
 
 # What may import what: a module imports lower numbers of its own folder, and from the places before it in this list.
-ARROWS = ["core", "config", "show", "runs", "figures", "reproduce", "data", "people", "method", "finish", "pipeline", "looks", "photo", "applications", "train", "evaluate", "batch", "cli"]
-KNOWN_PEOPLE = {"people", "cli"}  # nothing else that is exported knows the rendered benchmark
+ARROWS = ["core", "config", "show", "runs", "figures", "reproduce", "data", "people", "method", "finish", "pipeline", "looks", "photo", "applications", "train", "evaluate", "batch", "rerun", "demo", "page", "cli"]
+KNOWN_PEOPLE = {"people", "demo", "cli"}  # nothing else that is exported knows the rendered benchmark
 AHEAD = {"pipeline", "looks", "people"}  # what a check may look ahead to, to show what the trained network does
 
 

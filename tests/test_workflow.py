@@ -71,7 +71,7 @@ def test_every_method_is_run():
     "Each row of the ablation and each family, with three seeds at micro, and once at nano."
     def run_as(pattern): return {makes for makes in ROWS if re.fullmatch(pattern, makes)}
     for method in METHODS:
-        assert len(run_as(rf"results/e3\d_\w+/{method}/seed[012]")) == 3, method
+        assert len(run_as(rf"results/e3[01]_\w+/{method}/seed[012]")) == 3, method
         assert len(run_as(rf"results/e30_ablation/nano-{method}/seed0")) == 1, method
 
 

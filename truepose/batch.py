@@ -7,6 +7,7 @@ __all__ = ['RECORD', 'open_pairs', 'pair_name', 'pair_path', 'group_pairs', 'enc
            'picture_settings', 'claim_folder', 'check_pictures', 'make_group', 'hash_garments', 'transfer_pairs']
 
 # %% ../nbs/86_batch.ipynb #7aaddd4a
+import contextlib
 import hashlib
 import json
 import time
@@ -17,11 +18,12 @@ import torch
 from tqdm import tqdm
 
 from .applications import combine
-from .core import InputError, best_dtype, manifest, read_json, write_json
+from .core import InputError, alone, best_dtype, manifest, read_json, write_json
 from .data.deepfashion import open_people
 from .data.folder import People
 from .data.formats import read_pair_list
-from .evaluate.methods import GENERATING, code_files, fingerprint, pair_seed, save_png
+from .data.marks import save_made
+from .evaluate.methods import GENERATING, code_files, fingerprint, pair_seed
 from .photo.parser import to_labels
 from .pipeline import EncodedSource, TruePosePipeline
 
@@ -184,7 +186,8 @@ def make_group(pipe: TruePosePipeline, people: People,
         names = list(dict.fromkeys(source for source, _ in group))
         encoded = encoded or encode_sources(pipe, people, names, garments)
         pictures = draw_pairs(pipe, people, batch, encoded, seed, options)
-        for pair, picture in zip(batch, pictures): save_png(pair_path(out, pair), picture)
+        for pair, picture in zip(batch, pictures):  # what a killed run has made stays
+            if not pair_path(out, pair).is_file(): save_made(picture, pair_path(out, pair))
         made += len(batch)
     return made
 
@@ -216,22 +219,23 @@ def transfer_pairs(pipe: TruePosePipeline, people: People,
     settings = picture_settings(pipe, people, pairs, seed, options)
     if garments: settings["garments"] = hash_garments(garments)
     about = dict(about or {}, batch_size=batch_size, processes=process[1])
-    claim_folder(out, settings, about)
-    groups = group_pairs(pairs, batch_size)[process[0]::process[1]]
-    mine = sum(groups, [])
-    check_pictures(people, mine, progress)
-    worn = {region: pipe.encode_source(image, labels, source_pose=keypoints)
-            for region, (image, labels, keypoints) in (garments or {}).items()}
-    # 2. the pictures
-    pipe.set_progress_bar_config(disable=True)  # the pictures are counted, not the steps
-    begun, made = time.time(), 0
-    with tqdm(total=len(mine), desc="drawing", unit="picture", disable=not progress) as bar:
-        for group in groups:
-            made += make_group(pipe, people, group, out, seed, batch_size, options, worn)
-            bar.update(len(group))
-    # 3. the record, by whoever is the last
-    if made and all(pair_path(out, pair).is_file() for pair in pairs):
-        seconds = dict(seconds_per_picture=round((time.time() - begun) / made, 3))
-        record = manifest(settings, seed, started)
-        write_json(out / RECORD, dict(settings=record.pop("params")) | about | seconds | record)
+    with alone(out, "drawing") if process[0] == 0 else contextlib.nullcontext():
+        claim_folder(out, settings, about)
+        groups = group_pairs(pairs, batch_size)[process[0]::process[1]]
+        mine = sum(groups, [])
+        check_pictures(people, mine, progress)
+        worn = {region: pipe.encode_source(image, labels, source_pose=keypoints)
+                for region, (image, labels, keypoints) in (garments or {}).items()}
+        # 2. the pictures
+        pipe.set_progress_bar_config(disable=True)  # the pictures are counted, not the steps
+        begun, made = time.time(), 0
+        with tqdm(total=len(mine), desc="drawing", unit="picture", disable=not progress) as bar:
+            for group in groups:
+                made += make_group(pipe, people, group, out, seed, batch_size, options, worn)
+                bar.update(len(group))
+        # 3. the record, by whoever is the last
+        if made and all(pair_path(out, pair).is_file() for pair in pairs):
+            about["seconds_per_picture"] = round((time.time() - begun) / made, 3)
+            record = manifest(settings, seed, started)
+            write_json(out / RECORD, dict(settings=record.pop("params")) | about | record)
     return made

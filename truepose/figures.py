@@ -192,7 +192,7 @@ def latex_table(heads: list, lines: list) -> str:
     "The same for a paper, with booktabs."
     def cell(text):
         for sign in "&%_#": text = text.replace(sign, f"\\{sign}")
-        return text.replace("±", "$\\pm$").replace("**", "")
+        return text.replace("±", "$\\pm$").replace("×", "$\\times$").replace("**", "")
     rows = [" & ".join(map(cell, row)) + r" \\" for row in (heads, *lines)]
     body = ["\\toprule", rows[0], "\\midrule", *rows[1:], "\\bottomrule"]
     columns = "l" + "r" * (len(heads) - 1)
@@ -251,13 +251,14 @@ def save_figure(fig,  # matplotlib figure
                 inputs: list,  # files it was drawn from
                 folder: str | Path | None = None,  # None is `figures_dir()`
                 caption: str = "",  # what a paper would print below
+                alt: str = "",  # what is seen, for those who do not see it; empty: the caption
                ) -> Path:  # the png
-    "Write name.png, name.pdf and name.json (inputs with hashes, commit, caption)."
+    "Write name.png, name.pdf and name.json (inputs with hashes, commit, caption, alt text)."
     folder = check_inputs(name, inputs, folder)
     for kind, plain in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         with atomic_write(folder / f"{name}.{kind}") as path:
             fig.savefig(path, format=kind, metadata=plain, dpi=STYLE["savefig.dpi"])
-    write_note(folder, name, inputs, caption)
+    write_note(folder, name, inputs, caption, alt=alt or caption)
     return folder / f"{name}.png"
 
 
@@ -269,10 +270,10 @@ def check_inputs(name: str, inputs: list, folder) -> Path:
                      f"{', '.join(missing) or 'none were named'}")
 
 
-def write_note(folder: Path, name: str, inputs: list, caption: str):
+def write_note(folder: Path, name: str, inputs: list, caption: str, **more):
     "Where a figure or a table comes from."
     hashes = {_short(Path(path)): file_hash(path) for path in sorted(map(str, inputs))}
-    note = dict(figure=name, caption=caption, **git_state(), inputs=hashes)
+    note = dict(figure=name, caption=caption, **more, **git_state(), inputs=hashes)
     write_json(folder / f"{name}.json", note)
 
 # %% ../nbs/04_figures.ipynb #1b6ac46a

@@ -80,7 +80,8 @@ def _wrong_frame(where: Path, points: np.ndarray, frame: str, seems: str) -> Fin
     neck = "" if "unit" in (seems, frame) else f"{_median(points[:, 1, 0]):.0f}"
     middle = f" (necks are around x = {neck})" if neck else ""
     what = f"the frame is not {_FRAME_WORDS[frame]} but looks like {_FRAME_WORDS[seems]}{middle}"
-    fix = f"write them in the layout's frame (the doctor reads them with --frame {seems})"
+    fix = ("write them in the layout's frame, or keep theirs: `truepose doctor FOLDER "
+           f"--frame {seems} --keep`")
     return error(where, what, fix)
 
 
@@ -269,6 +270,18 @@ def _wrong_heights(where: Path, maps: list, label_set: str):
         yield error(where, f"{what})", "turn picture and map upright, or parse the picture again; "
                                        "where its pose is known, that decides")
 
+# %% ../../nbs/data/85_agreement.ipynb #a4ddc036
+def _no_parts(where: Path, labels: list):  # of integer [h, w]
+    "Maps that name no parts of a person, if most are so."
+    held = [set(np.unique(found).tolist()) for found in labels]
+    of = f" in {len(held)} maps" if len(held) > 1 else ""
+    if 2 * held.count({0}) > len(held):
+        yield error(where, f"nothing but background{of}",
+                    "is there a person in the picture? Then parse it again, upright and larger")
+    if 2 * (held.count({0, 1}) + held.count({1})) > len(held):
+        yield error(where, f"a mask of 0 and 1{of} instead of parts",
+                    "run a parser that tells hair, face and clothes apart (`truepose parse`)")
+
 # %% ../../nbs/data/85_agreement.ipynb #c5104d75
 def _fitting_labels(findings: list, where: Path, maps: dict, sizes: dict, rule: str) -> dict:
     "The maps that can be read and have their pictures' shape; complaints about the others."
@@ -309,7 +322,8 @@ def check_maps(findings: list,  # grows
     top = max(int(found.max()) for found in labels.values())
     known_heads = (at_joints[:, [0, 14, 15, 16, 17]] > 0).any()
     seems = guess_label_set(at_joints, top) if known_heads else label_set or ""
-    faults = [*_wrong_labels(where, top, label_set, seems, len(labels)),
+    faults = [*_no_parts(where, list(labels.values())),
+              *_wrong_labels(where, top, label_set, seems, len(labels)),
               *_wrong_place(where, at_joints, whole)]
     label_set = label_set or seems
     if not faults and label_set:

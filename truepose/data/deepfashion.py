@@ -22,8 +22,8 @@ from .shards import stamp_of
 from .folder import People, PeopleDataset
 from .pairs import read_pairs
 from .formats import index_files, read_pair_list, read_points
-from .layouts import FILTERS, LAYOUTS, _known, find_first, find_layout, fit_box
-from .layouts import fit_keypoints, fit_picture, layout_title, parsing_rule
+from .layouts import FILTERS, LAYOUTS, _known, find_first, fit_box
+from .layouts import fit_keypoints, fit_picture, layout_of, layout_title, parsing_rule
 from .layouts import unit_keypoints
 from .checks import refuse, spread
 from .agreement import as_shares, check_maps, check_points
@@ -89,20 +89,20 @@ def _keypoints(folder, row, split, names, frame, check) -> dict:  # name -> floa
 def _maps(place, names) -> dict:  # name -> path
     maps = index_files(place, (".png", ".jpg"))
     _require(maps, names, place, "parsing map",
-             "run a parser on the pictures, name its folder, or say parsing=None")
+             "run a parser on the pictures, or name its folder once: `truepose doctor FOLDER "
+             "--parsing NAME --keep`")
     return {name: maps[name] for name in names}
 
 # %% ../../nbs/data/86_deepfashion.ipynb #f8b4cc7c
 def read_listing(folder: str | Path,
                  split: str = "test",  # test or train
                  layout: str | None = None,  # one of `LAYOUTS`; found out if None
-                 parsing: str | Path | None = "parsing",  # folder of the maps; None: do without
+                 parsing: str | Path | None = "",  # folder of maps, "": the layout's; None: without
                  frame: str | None = None,  # one of `FRAMES`; that of the layout if None
                  check: bool = True,  # refuse poses that no people have, see `check_points`
                 ) -> Listing:
     "Lists, poses and paths of a folder, all present and consistent, or an `InputError`."
-    folder, layout = Path(folder), layout or find_layout(folder)
-    row = _known(LAYOUTS, layout, "layout")
+    folder, (layout, row) = Path(folder), layout_of(folder, layout)
     if split not in ("train", "test"):
         raise InputError(f"split {split!r} is unknown: choose train or test")
     # 1. pairs and their pictures
@@ -119,7 +119,7 @@ def read_listing(folder: str | Path,
     _require(images, names, image_folder, "file", "put the pictures there under their names")
     # 2. poses and parsing maps of those pictures
     keypoints = _keypoints(folder, row, split, names, frame or row.frame, check)
-    maps = {} if parsing is None else _maps(folder / parsing, names)
+    maps = {} if parsing is None else _maps(folder / (parsing or row.maps), names)
     return Listing(folder, layout, split, pairs, {name: images[name] for name in names},
                    keypoints, maps, len(listed))
 
@@ -157,7 +157,7 @@ class ShopDataset(People):
                  split: str = "train",  # train or test
                  size: tuple = (256, 176),  # (height, width); the field's are 256x176 and 512x352
                  layout: str | None = None,  # one of `LAYOUTS`; found out if None
-                 parsing: str | Path | None = "parsing",  # folder of maps; None: all background
+                 parsing: str | Path | None = "",  # of maps, "": the layout's; None: all background
                  label_set: str | None = None,  # lip, atr or cihp; that of the layout if None
                  rule: str | None = None,  # one of `RULES`; that of the layout if None
                  resample: str = "bicubic",  # one of `FILTERS`
@@ -166,7 +166,7 @@ class ShopDataset(People):
         if label_set: label_names(label_set)
         _known(FILTERS, resample, "resample")
         self.listing = read_listing(folder, split, layout, parsing, frame)
-        row = LAYOUTS[self.listing.layout]
+        _, row = layout_of(folder, self.listing.layout)
         self.options = label_set or row.label_set, rule or row.rule, resample
         fit_box(self.options[1], tuple(size), tuple(size))  # names an unknown rule
         kind, stamp = f"{self.listing.layout}-{split}", f"{self.options} {self.listing.stamp()}"
@@ -214,7 +214,8 @@ def open_people(folder: str | Path,
     folder = Path(folder)
     if _is_ours(folder / split): folder = folder / split
     if _is_ours(folder):
-        people = PeopleDataset(folder, size, label_set or LAYOUTS["people"].label_set, keep)
+        _, row = layout_of(folder, "people")
+        people = PeopleDataset(folder, size, label_set or row.label_set, keep)
         listed = folder / "pairs.csv"
         if listed.is_file(): people.pairs = read_pairs(listed, people.index)
     else: people = ShopDataset(folder, split, size, label_set=label_set, keep=keep)

@@ -19,8 +19,8 @@ from ..show import colour_parsing, draw_skeleton, image_grid
 from .images import picture_size
 from .parsing import check_parsing, label_names, read_labels
 from .formats import index_files, read_pair_list, read_points
-from .layouts import FRAMES, LAYOUTS, RULES, Layout, _foreign, find_first, find_layout
-from .layouts import fit_picture, layout_title, parsing_rule
+from .layouts import FRAMES, LAYOUTS, RULES, Layout, _foreign, find_first
+from .layouts import fit_picture, layout_of, layout_title, parsing_rule, read_kept
 from .checks import COUNTS, WPOSE_COUNTS, Finding, attempt, check_counts, check_files
 from .checks import check_garments, check_pairs, check_pictures, count, error
 from .checks import read_list, spread, warning
@@ -113,12 +113,13 @@ def _examine_maps(findings: list, listing: Listing, sizes: dict, choices: Choice
 def _no_maps(folder: Path, place: Path) -> Finding:
     for path in sorted(path for path in folder.glob("semantic_merge*") if path.is_dir()):
         if not any(path.rglob("*.npy")):
-            return warning(path, "seems to hold the parsing maps", f"say --parsing {path.name}")
+            fix = f"say --parsing {path.name} --keep"
+            return warning(path, "seems to hold the parsing maps", fix)
         what = "holds ADGAN's eight merged classes, which cannot be taken apart into regions"
         return warning(path, what, "parse the pictures with LIP's, ATR's or CIHP's labels")
     return warning(place, "no parsing maps",
                    "evaluation works without, in fewer measures; for training, "
-                   "run a parser and name its folder with --parsing")
+                   "run a parser and name its folder by --parsing NAME --keep")
 
 # %% ../../nbs/data/92_doctor.ipynb #4e681fc3
 def _fact(split: str, pairs: list, names: list, sizes: dict) -> str:
@@ -137,7 +138,8 @@ def _labels(seems: str, expected: str) -> str:
 
 # %% ../../nbs/data/92_doctor.ipynb #69506548
 def _examine_split(diagnosis: Diagnosis, layout: str, split: str, choices: Choices, expected: dict):
-    folder, row, findings = diagnosis.folder, LAYOUTS[layout], diagnosis.findings
+    folder, findings = diagnosis.folder, diagnosis.findings
+    _, row = layout_of(folder, layout)
     # 1. the list of pairs
     pairs_file = find_first(folder, row.pairs, split)
     pairs = attempt(findings, read_pair_list, pairs_file, row.pair_form)
@@ -174,7 +176,7 @@ def _examine_points(findings: list, row: Layout, place: Path | None, images: dic
 def examine(folder: str | Path,
             layout: str | None = None,  # one of `LAYOUTS`; found out if None
             subset: bool = False,  # a part of the set on purpose: counts are not compared
-            parsing: str | Path = "parsing",  # folder of the parsing maps
+            parsing: str | Path | None = None,  # folder of the parsing maps; the layout's if None
             label_set: str | None = None,  # lip, atr or cihp: complain if the maps are of another
             frame: str | None = None,  # of the poses, one of `FRAMES`; that of the layout if None
             rule: str | None = None,  # one of `RULES`; that of the layout if None
@@ -182,14 +184,14 @@ def examine(folder: str | Path,
     "Look at everything in a folder that can be checked; never stops at the first fault."
     folder = Path(folder)
     _check_options(folder, layout, label_set, frame, rule)
-    try: layout = layout or find_layout(folder)
+    try: layout, row = layout_of(folder, layout)
     except InputError as e:
         title, _ = _foreign(folder) or ("unknown", "")
         return Diagnosis(folder, title, findings=[Finding("error", str(e))])
-    row = LAYOUTS[layout]
     title = layout_title(folder, layout)
     diagnosis = Diagnosis(folder, title, findings=list(check_files(folder, row)))
-    choices = Choices(folder / parsing, label_set, frame or row.frame, rule or row.rule)
+    wanted = label_set or read_kept(folder).get("label_set")
+    choices = Choices(folder / (parsing or row.maps), wanted, frame or row.frame, rule or row.rule)
     expected = {"people": {}, "wpose": WPOSE_COUNTS}.get(layout, COUNTS)
     for split in ("train", "test") if "{split}" in row.pairs[0] else ("test",):
         if not find_first(folder, row.pairs, split): continue
@@ -212,7 +214,7 @@ def _check_options(folder: Path, layout, label_set, frame, rule):
 def overlay_sheet(folder: str | Path,
                   split: str | None = None,  # test or train; test where there is one, if None
                   layout: str | None = None,  # this and the next four as for `examine`
-                  parsing: str | Path = "parsing",
+                  parsing: str | Path | None = None,
                   label_set: str | None = None,
                   frame: str | None = None,
                   rule: str | None = None,
@@ -220,14 +222,16 @@ def overlay_sheet(folder: str | Path,
                  ) -> Image.Image:
     "Skeletons over pictures in the first row, parsing maps in the second."
     folder = Path(folder)
-    layout = layout or find_layout(folder)
-    row, there = LAYOUTS[layout], (folder / parsing).is_dir()
+    layout, row = layout_of(folder, layout)
+    place = parsing or row.maps
+    there = (folder / place).is_dir()
     split = split or ("test" if find_first(folder, row.pairs, "test") else "train")
-    listing = read_listing(folder, split, layout, parsing if there else None, frame, check=False)
+    listing = read_listing(folder, split, layout, place if there else None, frame, check=False)
     size = (256, 256 if layout == "wpose" else 176)
     names, rule = spread(listing.images, n), rule or row.rule
     rows = [[_skeleton_over(listing, name, size, rule) for name in names]]
-    if there: rows.append([_map(listing, name, size, rule, label_set or "lip") for name in names])
+    ids = label_set or row.label_set
+    if there: rows.append([_map(listing, name, size, rule, ids) for name in names])
     return image_grid(rows, [str(i) for i in range(1, len(names) + 1)], zoom=0.7)
 
 

@@ -9,10 +9,11 @@ __all__ = ['find_discs', 'bone_share', 'bone_support', 'explained', 'read_skelet
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from ..core import InputError
+from .images import open_picture
 from ..show import BONE_COLOURS, BONES, JOINT_COLOURS
 
 # %% ../../nbs/data/06_drawn_poses.ipynb #4567addb
@@ -89,11 +90,7 @@ _ASK = "give the pose as JSON, or one skeleton as ControlNet draws it"
 def read_skeleton(path: str | Path,  # a picture
                  ) -> tuple:  # float32 [18, 3], (height, width)
     "The joints of a skeleton that is drawn in OpenPose's colours on black."
-    try:
-        with Image.open(path) as picture: drawing = picture.convert("RGBA")
-    except FileNotFoundError: raise InputError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as e:
-        raise InputError(f"{path}: not a readable picture ({e}); {_ASK}") from None
+    with open_picture(path) as picture: drawing = picture.convert("RGBA")
     black = Image.new("RGBA", drawing.size, "black")  # also behind what is transparent
     image = np.asarray(Image.alpha_composite(black, drawing).convert("RGB"))
     if (image.max(-1) <= 40).mean() < 0.5:

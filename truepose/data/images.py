@@ -8,11 +8,12 @@ __all__ = ['UNREADABLE', 'BACKDROP', 'open_picture', 'upright', 'to_rgb', 'load_
 # %% ../../nbs/data/15_images.ipynb #6a2c8d7b
 import contextlib
 import struct
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ..core import InputError
+from ..core import InputError, refuse_pointers
 
 # %% ../../nbs/data/15_images.ipynb #215a09fd
 UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError,
@@ -27,6 +28,7 @@ def open_picture(path):  # file name, or an open file
     except InputError: raise
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
     except UNREADABLE as e:
+        if isinstance(path, (str, Path)): refuse_pointers(path)
         raise InputError(f"{path}: not a readable picture ({e}); get the file again, "
                          "or save it as PNG or JPEG") from None
 

@@ -99,12 +99,15 @@ def read_labels(path,  # file name, or an open file
     "The numbers of a parsing map, turned as EXIF says; those of no parser are refused."
     fix = "let the parser write ids as PNG, and resize them to the nearest pixel"
     with open_picture(path) as picture:
-        if picture.mode not in ("L", "P"):
+        if picture.mode not in ("L", "P", "I", "I;16"):
             raise InputError(f"{path}: mode {picture.mode}: colours instead of label ids "
                              f"(mode L or P); {fix}")
         if picture.format in ("JPEG", "MPO"):
             raise InputError(f"{path}: JPEG changes label ids along every edge; {fix}")
         ids = np.asarray(upright(picture))
+    if ids.min() < 0 or ids.max() > 255:  # of a file with 16 or 32 bits
+        raise InputError(f"{path}: holds {ids.min()} to {ids.max()}, which are no label ids; {fix}")
+    ids = ids.astype(np.uint8)
     spoilt = _spoilt(ids)
     if spoilt: raise InputError(f"{path}: {spoilt}; {fix}")
     return ids

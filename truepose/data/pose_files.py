@@ -47,6 +47,9 @@ class Person(NamedTuple):
 
 def as_rows(numbers, where: str) -> np.ndarray:  # float64 [n, 3]; NaN where the file has null
     "Points from a flat list of x, y, confidence, or from rows of two to four numbers."
+    listed = numbers if isinstance(numbers, list) else []
+    lengths = [len(row) for row in listed if isinstance(row, list)]
+    if lengths: numbers = [[np.nan] * lengths[0] if row is None else row for row in numbers]
     try: rows = np.asarray(numbers, np.float64)
     except (TypeError, ValueError, OverflowError): rows = np.zeros(1)
     if rows.ndim == 1 and len(rows) % 3 == 0: rows = rows.reshape(-1, 3)
@@ -100,12 +103,21 @@ def is_size(size) -> bool:
     return all(isinstance(side, int) and side > 0 for side in size)
 
 # %% ../../nbs/data/08_pose_files.ipynb #b75759d1
-def said_size(content: dict) -> tuple | None:  # (height, width)
+def said_size(content: dict, where: str) -> tuple | None:  # (height, width)
     "The size of the canvas, in any of its spellings."
     for names in (("canvas_height", "canvas_width"), ("height", "width")):
         size = [content.get(name) for name in names]
-        if is_size(size): return tuple(size)
+        if None not in size: return _whole(size, f"{where}: {' and '.join(names)}")
     return None
+
+
+def _whole(size: list, where: str) -> tuple:
+    "Sizes of 512.0 or \"512\" as well; others are refused: without a canvas nothing is scaled."
+    try: sides = [float(side) for side in size]
+    except (TypeError, ValueError): sides = [0, 0]
+    if min(sides) >= 1 and all(side.is_integer() for side in sides): return tuple(map(int, sides))
+    raise InputError(f"{where} are {size[0]!r} and {size[1]!r}; expected the size of the canvas in "
+                     "whole pixels")
 
 
 def read_openpose(content, where: str, image: str = "") -> list | None:
@@ -113,7 +125,7 @@ def read_openpose(content, where: str, image: str = "") -> list | None:
     if not (has(content, "people") and isinstance(content["people"], list)): return None
     people = [person for person in content["people"] if has(person)]
     listed = [person.get("pose_keypoints_2d", person.get("pose_keypoints")) for person in people]
-    return [as_person(points, where, image=image, size=said_size(content))
+    return [as_person(points, where, image=image, size=said_size(content, where))
             for points in listed if points]
 
 
@@ -137,12 +149,17 @@ def read_by_name(content, where: str) -> list | None:
     return found
 
 # %% ../../nbs/data/08_pose_files.ipynb #b4f4e2c4
+def _is_point(one) -> bool:
+    if one is None: return True  # a joint that was taken away
+    return isinstance(one, list) and not any(isinstance(part, list) or part is None for part in one)
+
+
 def read_editor(content, where: str) -> list | None:
     "`width`, `height` and `keypoints` of x, y: the first OpenPose editor."
     if not has(content, "width", "height", "keypoints"): return None
     listed = content["keypoints"] or []
-    single = bool(listed) and isinstance(listed[0], list) and not isinstance(listed[0][0], list)
-    return [as_person(points, where, size=said_size(content))
+    single = bool(listed) and all(map(_is_point, listed))
+    return [as_person(points, where, size=said_size(content, where))
             for points in ([listed] if single else listed)]
 
 
@@ -182,7 +199,8 @@ def read_annotations(content, where: str) -> list | None:
         if not has(row, "keypoints"): continue
         image = images.get(row.get("image_id"), {})
         name = str(image.get("file_name", row.get("image_id", "")))
-        found.append(as_person(row["keypoints"], where, True, image=name, size=said_size(image)))
+        found.append(as_person(row["keypoints"], where, True, image=name,
+                               size=said_size(image, where)))
     return found
 
 

@@ -9,6 +9,8 @@ __all__ = ['SURFACE_STEP', 'surface_places', 'load_surface', 'body_places']
 import numpy as np
 from PIL import Image
 
+from ..core import InputError
+from .images import open_picture
 from .parsing import GROUPS, REGIONS
 
 # %% ../../nbs/data/30_surface.ipynb #7df79cdd
@@ -23,12 +25,15 @@ def surface_places(surface: np.ndarray,  # uint8 [..., 3]
     return np.where(backdrop, np.nan, metres).astype(np.float32)
 
 # %% ../../nbs/data/30_surface.ipynb #ff96ab4f
-def load_surface(path,  # file name, or an open file
-                 size: tuple,  # (height, width) wanted
+def load_surface(path,  # file name, or an open file; also of the finer map beside it
+                 size: tuple | None = None,  # (height, width) wanted
                 ) -> np.ndarray:  # uint8 [h, w, 3], see `surface_places`
     "The surface map of a rendered picture: the place at each pixel's centre."
-    with Image.open(path) as picture:
-        picture = picture.convert("RGB")
+    with open_picture(path) as picture:
+        if picture.mode != "RGB" or picture.format != "PNG":
+            raise InputError(f"{path}: is {picture.format} of mode {picture.mode}, but a map of "
+                             "numbers is a PNG of three bytes per pixel; render the people again")
+        if size is None: return np.asarray(picture)
         return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 # %% ../../nbs/data/30_surface.ipynb #53913c3c

@@ -65,6 +65,7 @@ def read_table(path: str | Path,
     "A table with a header, all cells as text; what cannot be understood is refused."
     text = read_text(path)
     if not text.strip(): _refuse_empty(path, columns, separator)
+    separator = _separator_of(text, columns, separator)
     try: cells = _cells(text, separator)
     except pd.errors.ParserError as e:
         raise InputError(f"{path}: not a table ({e}); put cells that hold {separator!r} "
@@ -75,6 +76,15 @@ def read_table(path: str | Path,
     rows = cells[~empty].iloc[1:].set_axis(header, axis=1)
     if not ragged: _check_short(path, rows)
     return rows
+
+
+def _separator_of(text: str, columns: tuple, wanted: str) -> str:
+    "The one that is wanted; another, if the header names the columns by that alone."
+    first = text.strip().partition("\n")[0]
+    for separator in (wanted, ";", "\t"):
+        names = {cell.strip().strip('"') for cell in first.split(separator)}
+        if columns and set(columns) <= names: return separator
+    return wanted
 
 
 def _check_short(path, rows: pd.DataFrame):

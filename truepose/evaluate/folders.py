@@ -22,7 +22,7 @@ from ..data.shards import stamp_of
 from ..data.formats import picture_name
 from ..data.checks import refuse, spread
 from ..data.agreement import as_shares, check_maps
-from .metrics import MEASURES, summarise
+from .metrics import PSNR_CAP, MEASURES, summarise
 from .features import Absent, load_lpips
 from .protocols import Protocol, get_protocols, kept
 from .methods import SAVE_EVERY, code_files, fingerprint, write_rows
@@ -89,6 +89,8 @@ def _about_intervals(means: dict) -> list:  # of notes
     lost = [name.removesuffix("_low95") for name, low in means.items()
             if name.endswith("_low95") and low is None]
     if not lost: return []
+    if means.get("psnr_db") == PSNR_CAP:
+        return ["every generated picture is its truth, pixel by pixel: is it the right folder?"]
     return [f"no interval for {', '.join(lost)}: of one person only, or the same for everyone; "
             "see how the pairs are grouped"]
 
@@ -111,8 +113,8 @@ def summary(protocol: Protocol,
     return out
 
 # %% ../../nbs/evaluate/56_folders.ipynb #db2efe06
-_NOTHING_TO_TELL = ("needs true pictures of two outfits or more, one of them twice, by their names "
-                    "(OUTFIT_VIEW)")
+_NOTHING_TO_TELL = ("needs pictures of two persons or more, and true pictures of two outfits, one "
+                    "of them twice, by their names (PERSON_VIEW)")
 
 
 def _add_sets(out: dict, protocol: Protocol, rows: list, sets: Sets):

@@ -26,8 +26,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..config import Preset, get_preset
-from ..core import InputError
+from ..core import InputError, refuse_pointers
 from ..data.parsing import REGIONS, region_crops
+from ..data.weights import load_network, refuse_packed
 
 # %% ../../nbs/method/30_clip.ipynb #bc085fff
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that CLIP was trained on
@@ -111,6 +112,8 @@ def image_weights(path: str | Path,  # in open_clip's or OpenAI's layout
     "The image half of a file of weights."
     path = Path(path)
     if not path.is_file(): raise InputError(f"clip_pretrained: {path}: no such file")
+    refuse_pointers(path)
+    refuse_packed(path)
     if is_torchscript(path):
         raise InputError(f"clip_pretrained: {path} is TorchScript, a program, which is not run; "
                          "take its weights out where you trust it: "
@@ -121,6 +124,10 @@ def image_weights(path: str | Path,  # in open_clip's or OpenAI's layout
                          f"({type(e).__name__}); expected safetensors or a state_dict") from None
     half = "visual."
     image = {k.removeprefix(half): v for k, v in weights.items() if k.startswith(half)}
+    spoilt = next((k for k, v in image.items() if not torch.isfinite(v).all()), None)
+    if spoilt is not None:
+        raise InputError(f"clip_pretrained: {path}: weight {half}{spoilt} is not finite (NaN or "
+                         "infinite); get the file again")
     if image: return image
     raise InputError(f"clip_pretrained: {path} has no weights {half}*; expected open_clip's layout "
                      "(open_clip_model.safetensors), not that of transformers")
@@ -161,10 +168,11 @@ def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
         raise InputError(f"clip_pretrained: {pretrained} does not say whose weights it holds, and "
                          f"so not with which activation; name them as openai:{pretrained}")
     name, entry = named_weights(name, tag)
-    clip = clip_from_tower(random_tower(name), entry["mean"], entry["std"])
     # 3. and stand in a file
     file = file_of_weights(str(pretrained), entry)
-    try: clip.visual.load_state_dict(image_weights(file))
+    weights = image_weights(file)
+    clip = clip_from_tower(random_tower(name), entry["mean"], entry["std"])
+    try: clip.visual.load_state_dict(weights)
     except RuntimeError as e:
         raise InputError(f"clip_pretrained: {file} does not fit {name}: "
                          f"{str(e).splitlines()[1].strip()}") from None
@@ -173,11 +181,13 @@ def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
 
 def clip_from_folder(folder: Path) -> RegionCLIP:  # of ours, or with `open_clip_config.json`
     "A saved encoder, or the image half of a model in open_clip's own folder."
+    refuse_pointers(folder)
     if (folder / "config.json").is_file() and not (folder / "open_clip_config.json").is_file():
-        return RegionCLIP.from_pretrained(folder, dtype=torch.float32).eval()
+        return load_network(RegionCLIP, folder, torch.float32)
     try: visual = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True).visual
-    except (OSError, ValueError, RuntimeError) as e:
-        raise InputError(f"clip_pretrained: {folder}: {str(e).splitlines()[0]}") from None
+    except Exception as e:  # open_clip has many ways to say that a folder is none of its own
+        raise InputError(f"clip_pretrained: {folder}: {(str(e) or repr(e)).splitlines()[0]}; "
+                         "expected a saved encoder, or open_clip's own folder") from None
     return clip_from_tower(visual, visual.image_mean, visual.image_std).eval()
 
 

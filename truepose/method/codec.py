@@ -17,6 +17,7 @@ from torch import nn
 
 from ..core import InputError, read_json
 from ..config import Preset, get_preset
+from ..data.weights import load_network
 
 # %% ../../nbs/method/20_codec.ipynb #5c530fb3
 class PatchCodec(ModelMixin, ConfigMixin):
@@ -118,7 +119,8 @@ def codec_class(path: str | Path,  # folder written by `save_pretrained`, or a n
     "Of which class a saved codec is."
     kinds = {"PatchCodec": PatchCodec, "AutoencoderKL": AutoencoderKL}
     name = "AutoencoderKL"  # what a hub has under a codec's name
-    if Path(path).is_dir(): name = read_json(Path(path) / "config.json").get("_class_name")
+    if Path(path).is_dir():
+        name = read_json(Path(path) / "config.json", _class_name=str)["_class_name"]
     if name not in kinds:
         raise InputError(f"{path}/config.json: _class_name is {name!r}; "
                          f"a codec is one of {', '.join(kinds)}")
@@ -128,4 +130,6 @@ def codec_class(path: str | Path,  # folder written by `save_pretrained`, or a n
 def load_codec(path: str | Path,  # as in `codec_class`
               ):  # `PatchCodec` or `AutoencoderKL`
     "The codec of a folder."
-    return codec_class(path).from_pretrained(path).eval()
+    network = codec_class(path)
+    if Path(path).is_dir(): return load_network(network, path, torch.float32)
+    return network.from_pretrained(path).eval()

@@ -70,11 +70,15 @@ def parsing_convolution(width: int) -> nn.Conv2d:
 # %% ../../nbs/method/80_model.ipynb #9c2a53c2
 class LookConfig(ConfigMixin):
     "The config of a network that has a `look`."
+    @staticmethod
+    def today(config: dict) -> dict:
+        "The same settings under today's names; version 0.1.0 said `source`."
+        return {"look" if name == "source" else name: value for name, value in config.items()}
+
     @classmethod
     def from_config(cls, config, **options):
-        "As diffusers' own; version 0.1.0 said `source`."
-        config = {"look" if name == "source" else name: value for name, value in config.items()}
-        return super().from_config(config, **options)
+        "As diffusers' own, also for older names."
+        return super().from_config(cls.today(config), **options)
 
 # %% ../../nbs/method/80_model.ipynb #8fae134d
 @keeps_attention

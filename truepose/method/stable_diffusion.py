@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OTHER_CHANNELS', 'OTHER_INPUTS', 'BLOCKS', 'PARTS', 'WANTED', 'thin', 'write_sd', 'other_unet', 'check_sd_folder',
-           'weights_file', 'stored_dtype', 'load_part', 'scheduler_from_sd', 'save_base', 'load_pose_encoder']
+           'scheduler_from_sd', 'save_base', 'load_pose_encoder']
 
 # %% ../../nbs/method/90_stable_diffusion.ipynb #b78b2c62
 from dataclasses import replace
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
-from safetensors import SafetensorError, safe_open
 
 from ..config import Preset, get_preset
 from ..core import InputError, read_json
+from ..data.weights import check_config, load_network
 from .model import TruePoseModel
 from .objective import make_scheduler
 from .pose_encoder import PoseEncoder
@@ -102,65 +102,34 @@ def check_sd_folder(folder: str | Path):
         raise InputError(f"{folder}: no {part}/ in it; expected Stable Diffusion "
                          "in diffusers' layout, with unet/, vae/ and scheduler/")
     # 3. other networks
-    vae = read_json(folder / "vae" / "config.json")
+    vae = read_json(folder / "vae" / "config.json", _class_name=str)
     kind, channels = vae.get("_class_name"), vae.get("latent_channels", 4)
     patches = kind == "PatchCodec"  # a base of ours, see below
-    other = other_unet(read_json(folder / "unet" / "config.json"), channels if patches else 4)
+    file = folder / "unet" / "config.json"
+    unet = read_json(file, _class_name=str)
+    if unet["_class_name"] == "UNet2DConditionModel": check_config(unet, UNet2DConditionModel, file)
+    other = other_unet(unet, channels if patches else 4)
     if other: raise InputError(f"{folder}/unet/config.json: {other}; {WANTED}")
     if patches or (kind, channels) == ("AutoencoderKL", 4): return
     raise InputError(f"{folder}/vae/config.json: a {kind} of {channels} channels; "
                      "expected Stable Diffusion's AutoencoderKL of 4")
 
-# %% ../../nbs/method/90_stable_diffusion.ipynb #789d28ad
-def weights_file(folder: Path) -> tuple:  # file, variant or None
-    "Where the weights of a part are."
-    for variant in (None, "fp16"):
-        for ending in ("safetensors", "bin"):
-            file = folder / ".".join(filter(None, ("diffusion_pytorch_model", variant, ending)))
-            if file.is_file(): return file, variant
-    found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
-    raise InputError(f"{folder}: no diffusion_pytorch_model.safetensors in it, nor .bin, "
-                     f"nor of the variant fp16; found {found}")
-
-
-def stored_dtype(file: Path) -> torch.dtype:
-    "In which precision weights are stored; torch's own files do not say it beforehand."
-    if file.suffix != ".safetensors": return torch.float32
-    with safe_open(file, "pt") as weights:
-        first = next(iter(weights.keys()))
-        return weights.get_tensor(first).dtype
-
-
-def load_part(network: type,  # of diffusers
-              folder: Path,  # of the part
-              dtype: torch.dtype = None,  # None: as the weights are stored
-             ):  # the network
-    "A network with all its weights."
-    file, variant = weights_file(folder)
-    how = dict(variant=variant, use_safetensors=file.suffix == ".safetensors")
-    try:
-        model, found = network.from_pretrained(folder, dtype=dtype or stored_dtype(file),
-                                               output_loading_info=True, **how)
-    except (OSError, ValueError, SafetensorError) as e:
-        raise InputError(f"{file}: cannot be read as {network.__name__}: "
-                         f"{str(e).splitlines()[0]}") from None
-    for kind in ("missing", "unexpected"):
-        if not found[f"{kind}_keys"]: continue
-        raise InputError(f"{file}: {len(found[f'{kind}_keys'])} weights are {kind} for "
-                         f"{folder}/config.json, e.g. {found[f'{kind}_keys'][0]}")
-    return model.eval()
-
 # %% ../../nbs/method/90_stable_diffusion.ipynb #48988125
 def scheduler_from_sd(folder: str | Path) -> DDIMScheduler:
     "Betas and kind of prediction of Stable Diffusion's own scheduler; all else is ours."
     file = Path(folder) / "scheduler" / "scheduler_config.json"
-    theirs = read_json(file)
+    theirs = read_json(file, _class_name=str)
     names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
     betas = {name: theirs[name] for name in names if name in theirs}
     if not {"beta_start", "trained_betas"} & betas.keys():
         raise InputError(f"{file}: no betas, as of a {theirs.get('_class_name')}; {WANTED}")
-    try: return make_scheduler(theirs.get("prediction_type", "epsilon"), **betas)
-    except (ValueError, NotImplementedError) as e: raise InputError(f"{file}: {e}") from None
+    check_config(betas, DDIMScheduler, file)
+    try: scheduler = make_scheduler(theirs.get("prediction_type", "epsilon"), **betas)
+    except (ValueError, NotImplementedError, TypeError, RuntimeError) as e:
+        raise InputError(f"{file}: {e}; get the folder again") from None
+    betas = scheduler.betas
+    if len(betas) and 0 <= betas.min() and betas.max() <= 1: return scheduler  # NaN is not
+    raise InputError(f"{file}: its betas are none of a noise schedule; get the folder again")
 
 # %% ../../nbs/method/90_stable_diffusion.ipynb #9ccb14e7
 def save_base(model: TruePoseModel,  # whose TargetNet never got a source
@@ -180,7 +149,7 @@ def load_pose_encoder(folder: str | Path,  # in that layout
     "Gives the model the pose encoder of a base; of Stable Diffusion nothing."
     file = Path(folder) / "pose_encoder"
     if not file.is_dir(): return
-    known = load_part(PoseEncoder, file)
+    known = load_network(PoseEncoder, file)
     then, now = (tuple(encoder.config.channels) for encoder in (known, model.pose_encoder))
     if then != now: raise InputError(f"{file}/config.json: channels {then}, the model's are {now}")
     model.pose_encoder.load_state_dict(known.state_dict())

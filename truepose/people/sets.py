@@ -17,9 +17,11 @@ from PIL import Image
 
 from ..core import InputError, atomic_write, data_dir, manifest, package_dir, read_json
 from ..core import write_json
+from ..data.images import load_image
 from ..data.shards import open_set
 from .records import person_samples
-from .writing import VERSION, content_hash, content_of, generator_hashes, start_set
+from .writing import VERSION, content_hash, content_of, generator_hashes
+from .writing import read_manifest, start_set
 from .writing import unpack_people, verify_people, write_people
 
 _all_ = ["person_samples", "write_people", "unpack_people", "verify_people"]  # the door's, too
@@ -41,7 +43,7 @@ def write_named(name: str,  # a key of `SIZES`
     if start_set(out, parameters): return out
     for split, count in splits.items():
         write_people(out / split, split, count, workers=workers, shards=True)
-    parts = {split: read_json(out / split / "manifest.json") for split in splits}
+    parts = {split: read_manifest(out / split) for split in splits}
     content = {split: part["content"] for split, part in parts.items()}
     write_json(out / "manifest.json", {
         **manifest(parameters, 0, started), "name": name, "version": VERSION,
@@ -53,7 +55,7 @@ def write_named(name: str,  # a key of `SIZES`
 # %% ../../nbs/people/78_sets.ipynb #2778591c
 def thumbnail(file) -> np.ndarray:  # uint8 [8, 8, 3]; file: a path or an open file
     "A picture as 8x8 means."
-    return np.asarray(Image.open(file).resize((8, 8), Image.Resampling.BOX))
+    return load_image(file, (8, 8))
 
 
 def thumbnails(folder: str | Path,  # a named set
@@ -72,7 +74,7 @@ def save_reference(folder: str | Path,  # a named set that was just made
                    out: str | Path | None = None,  # None: the package's assets
                   ) -> Path:
     "What is shipped to recognise a named set: checksums, and thumbnails of its first persons."
-    made = read_json(Path(folder) / "manifest.json")
+    made = read_manifest(Path(folder))
     out = Path(out or package_dir() / "assets")
     persons = {split: min(count, SIZES["small"][split])  # as many as `small` has
                for split, count in made["params"]["splits"].items()}
@@ -117,9 +119,9 @@ def compare_with_published(folder: str | Path,  # a named set
                           ) -> str:
     "In words, how the set stands to the published one; `InputError` if it is another."
     folder, place = Path(folder), Path(reference or package_dir() / "assets")
-    made = read_json(folder / "manifest.json")
+    made = read_manifest(folder)
     path = place / f"people_{made['name']}.json"
-    if not path.is_file():
+    if made["name"] not in SIZES or not path.is_file():
         return f"no checksum of {made['name']!r} is published with this installation"
     known = read_json(path)
     where = f"{made['name']}, version {known['version']}"
@@ -128,7 +130,7 @@ def compare_with_published(folder: str | Path,  # a named set
                          "make it again with this installation")
     if {split: content_of(folder / split) for split in known["splits"]} == known["splits"]:
         return f"byte for byte the published {where}"
-    theirs = np.asarray(Image.open(path.with_suffix(".png")))
+    theirs = load_image(path.with_suffix(".png"))
     return compare_thumbnails(folder, known, theirs, where)
 
 # %% ../../nbs/people/78_sets.ipynb #28b805fb

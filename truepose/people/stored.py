@@ -11,12 +11,11 @@ __all__ = ['FINE_STEP', 'fine_map', 'places_of', 'place_slopes', 'find_places', 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.spatial import cKDTree
 
 from ..core import InputError
 from ..data.parsing import load_parsing, relabel
-from ..data.surface import SURFACE_STEP, surface_places
+from ..data.surface import SURFACE_STEP, load_surface, surface_places
 from ..data.shards import open_set
 from .body import Body
 from .dressing import DressedMesh
@@ -106,8 +105,11 @@ def stored_correspondence(folder: str | Path, target: str, source: str,  # names
         raise InputError(f"{target}, {source}: are two persons; correspondence needs one")
     files, places, labels = open_set(folder), [], []
     for name in (target, source):
-        surface, fine, parsing = [np.asarray(Image.open(files.find(kind, name)))
-                                  for kind in ("surface", "fine", "parsing")]
+        surface, fine = [load_surface(files.find(kind, name)) for kind in ("surface", "fine")]
+        parsing = load_parsing(files.find("parsing", name))
+        if not surface.shape == fine.shape == (*parsing.shape, 3):
+            raise InputError(f"{folder}: surface, fine and parsing of {name} have different sizes; "
+                             "get or make the set again")
         places.append(places_of(surface, fine))
         labels.append(parsing)
     return match_places(*places, *labels)
@@ -145,8 +147,9 @@ def stored_parsing(folder: str | Path, name: str, label_set: str,  # cihp, lip o
                   ) -> np.ndarray:  # uint8 [h, w] ids of that set
     "The parsing map of a rendered picture in the label set that is asked for."
     files = open_set(folder)
-    surface = np.asarray(Image.open(files.find("surface", name)))
-    return relabel(load_parsing(files.find("parsing", name)), label_set, on_neck(surface))
+    surface, parsing = [files.find(kind, name) for kind in ("surface", "parsing")]
+    labels = load_parsing(parsing)
+    return relabel(labels, label_set, on_neck(load_surface(surface, labels.shape)))
 
 # %% ../../nbs/people/74_stored.ipynb #0ba5549e
 def depth_picture(depth: np.ndarray,  # [h, w] metres, inf on the backdrop

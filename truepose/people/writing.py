@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'TABLES', 'FILES', 'digest', 'generator_hashes', 'content_hash', 'per_shard', 'write_people_shard',
-           'shard_paths', 'content_of', 'start_set', 'thrown_out', 'pair_rows', 'write_tables', 'drop_strays',
-           'finish_set', 'hashes_of', 'unpack_set', 'render_shards', 'write_people', 'unpack_people', 'changed_files',
-           'unknown_files', 'verify_people']
+           'shard_paths', 'content_of', 'read_manifest', 'is_complete', 'start_set', 'thrown_out', 'pair_rows',
+           'write_tables', 'drop_strays', 'finish_set', 'hashes_of', 'unpack_set', 'render_shards', 'write_people',
+           'changed_files', 'unknown_files', 'verify_people', 'unpack_people']
 
 # %% ../../nbs/people/77_writing.ipynb #e4795cf6
 import hashlib
@@ -15,11 +15,12 @@ import math
 import shutil
 import time
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from ..core import InputError, atomic_write, manifest, package_dir, read_json, write_json
+from ..core import InputError, alone, atomic_folder, atomic_write, check_fields, manifest
+from ..core import package_dir, read_json, write_json
 from ..data.parsing import label_names
 from ..data.tables import write_table
 from ..data.shards import png_bytes, read_shard, unpack_shard, write_shard
@@ -80,20 +81,48 @@ def content_of(folder: Path) -> str:  # as `content_hash`
                 files[f"{kind}/{name}.{ending}"] = digest(data)
     return content_hash(files)
 
+# %% ../../nbs/people/77_writing.ipynb #f71c4ab0
+def read_manifest(folder: Path) -> dict:
+    "The manifest of a set, or of a named one of several splits; refused if it is no such thing."
+    path = folder / "manifest.json"
+    made = read_json(path, params=dict)
+    if "splits" in made:
+        check_fields(made, path, params=dict, splits=dict, name=str, version=int)
+        unknown = next((split for split in made["splits"] if split not in SPLITS), None)
+        if unknown is not None:
+            raise InputError(f"{path}: split {unknown!r} is none of {', '.join(SPLITS)}; "
+                             "was it written by `truepose people`?")
+        return made
+    check_fields(made, path, params=dict, files=dict, content=str)
+    if not made["files"]:
+        raise InputError(f"{path}: lists no files; was it written by `truepose people`?")
+    for name, known in made["files"].items():
+        inner = PurePosixPath(name)
+        if inner.is_absolute() or ".." in inner.parts or "\0" in name or not isinstance(known, str):
+            raise InputError(f"{path}: files names {name!r}, with {str(known)[:70]!r}; expected "
+                             "names in this folder, each with its SHA-256; get the set again")
+    return made
+
 # %% ../../nbs/people/77_writing.ipynb #c4476964
-def start_set(out: Path, parameters: dict) -> bool:  # True: already complete
-    "Refuse a folder of other people; make an empty one ready."
+def is_complete(out: Path, parameters: dict) -> bool:
+    "Whether a folder holds all of these people; one with others is refused."
     finished, begun = out / "manifest.json", out / "parameters.json"
     done = finished.is_file()
-    if not (done or begun.is_file()):
-        write_json(begun, parameters)
+    if not (done or begun.is_file()): return False
+    found = read_manifest(out)["params"] if done else read_json(begun)
+    if found == parameters: return done
+    raise InputError(f"{out}: holds people made with {found}, not {parameters}; "
+                     "choose another folder or delete it")
+
+
+def start_set(out: Path, parameters: dict) -> bool:  # True: already complete
+    "Refuse a folder of other people; make an empty one ready."
+    if not is_complete(out, parameters):
+        write_json(out / "parameters.json", parameters)
         return False
-    found = read_json(finished)["params"] if done else read_json(begun)
-    if found != parameters:
-        raise InputError(f"{out}: holds people made with {found}, not {parameters}; "
-                         "choose another folder or delete it")
-    if done: shutil.rmtree(out / "parts", ignore_errors=True)  # of a kill after the manifest
-    return done
+    shutil.rmtree(out / "parts", ignore_errors=True)  # of a kill after the manifest
+    (out / "parameters.json").unlink(missing_ok=True)
+    return True
 
 # %% ../../nbs/people/77_writing.ipynb #71c84dae
 def thrown_out(rows: list) -> dict:  # rows: attributes of the pictures
@@ -161,7 +190,7 @@ def hashes_of(out: Path) -> dict:  # name -> SHA-256
 
 def unpack_set(folder: Path, out: Path, label_set: str) -> Path:
     "The files of all shards, the tables, and a manifest of these files."
-    made = read_json(folder / "manifest.json")
+    made = read_manifest(folder)
     for path in shard_paths(folder):
         for name in unpack_shard(path, out, leave=("attributes",)):
             if label_set == "cihp": continue
@@ -207,29 +236,15 @@ def write_people(out: str | Path,  # folder
     parameters = {"split": split, "count": count, "seed": seed, "size": list(size), "views": views,
                   "version": VERSION, "shards": shards}
     if world != "everyday": parameters["world"] = world  # else as it ever was
-    if start_set(out, parameters): return out
-    place = out if shards else out / "parts"
-    render_shards(place, parameters, workers)
-    finish_set(place, parameters, started)
-    if not shards:
-        unpack_set(place, out, "cihp")
-        shutil.rmtree(place)
-    (out / "parameters.json").unlink()
+    if is_complete(out, parameters): return out
+    with alone(out, "making people", wait=True):
+        if start_set(out, parameters): return out
+        place = out if shards else out / "parts"
+        render_shards(place, parameters, workers)
+        finish_set(place, parameters, started)
+        if not shards: unpack_set(place, out, "cihp")
+        start_set(out, parameters)  # removes what only served the making
     return out
-
-# %% ../../nbs/people/77_writing.ipynb #ac07fbe8
-def unpack_people(folder: str | Path,  # a set in shards
-                  out: str | Path,  # where its plain files go
-                  label_set: str = "cihp",  # of the parsing maps that are written
-                 ) -> Path:
-    "A set in shards as plain files."
-    folder, out = Path(folder), Path(out)
-    label_names(label_set)
-    if not shard_paths(folder):
-        raise InputError(f"{folder}: holds no people-*.tar; name a set in shards")
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out}: is not empty; name a new folder")
-    return unpack_set(folder, out, label_set)
 
 # %% ../../nbs/people/77_writing.ipynb #ff69e170
 def changed_files(folder: Path, files: dict) -> list:  # files: name -> SHA-256
@@ -251,12 +266,9 @@ def verify_people(folder: str | Path,  # one set, or a named one of several spli
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; name one that `truepose people` wrote")
-    made = read_json(folder / "manifest.json")
-    if made.get("splits"): return sum(verify_people(folder / split) for split in made["splits"])
-    files = made.get("files", {})
-    if not files:
-        raise InputError(f"{folder / 'manifest.json'}: lists no files; "
-                         "was it written by `truepose people`?")
+    made = read_manifest(folder)
+    if "splits" in made: return sum(verify_people(folder / split) for split in made["splits"])
+    files = made["files"]
     wrong = changed_files(folder, files)
     if wrong:
         raise InputError(f"{folder}: {len(wrong)} of {len(files)} files are missing or changed, "
@@ -266,3 +278,19 @@ def verify_people(folder: str | Path,  # one set, or a named one of several spli
         raise InputError(f"{folder}: {strangers[0]} is not in the manifest; delete it, "
                          "or a loader takes it for a part of the set")
     return len(files)
+
+# %% ../../nbs/people/77_writing.ipynb #ac07fbe8
+def unpack_people(folder: str | Path,  # a set in shards
+                  out: str | Path,  # where its plain files go
+                  label_set: str = "cihp",  # of the parsing maps that are written
+                 ) -> Path:
+    "A set in shards as plain files."
+    folder, out = Path(folder), Path(out)
+    label_names(label_set)
+    if not shard_paths(folder):
+        raise InputError(f"{folder}: holds no people-*.tar; name a set in shards")
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty; name a new folder")
+    verify_people(folder)
+    with atomic_folder(out) as unpacked: unpack_set(folder, unpacked, label_set)
+    return out

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['to_labels', 'parser_network', 'region_logits', 'backgrounds', 'backdrop', 'augment', 'dice_loss', 'ParserObjective',
-           'parser_batch', 'region_iou', 'Parser', 'load_parser', 'SegFormerParser']
+           'parser_batch', 'region_iou', 'largest', 'Parser', 'load_parser', 'SegFormerParser']
 
 # %% ../../nbs/photo/10_parser.ipynb #779b27c5
 from pathlib import Path
@@ -18,9 +18,10 @@ from torch import nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..core import InputError, asset
+from ..core import InputError, asset, read_json, refuse_pointers
 from ..data.pose import flip_keypoints, pose_map, resize_keypoints
 from ..data.parsing import LABEL_SETS, REGIONS, flip_parsing, to_regions
+from ..data.weights import check_numbers, load_network, require_finite
 
 # %% ../../nbs/photo/10_parser.ipynb #bb1d801d
 _CIHP_OF = dict(background=0, hair=2, face=13, upper=5, dress=6, coat=7, lower=9, shoes=18,
@@ -195,6 +196,20 @@ def region_iou(predicted: torch.Tensor,  # long [b, h, w]
     either = counts.sum(0) + counts.sum(1) - both
     return {name: (both[i] / either[i]).item() for i, name in enumerate(REGIONS) if either[i]}
 
+# %% ../../nbs/photo/10_parser.ipynb #00d80896
+def largest(logits: torch.Tensor,  # [n, h, w]
+            size: tuple,  # (height, width) wanted
+           ) -> torch.Tensor:  # uint8 [height, width], from 0 to n - 1
+    "Which of n numbers is the largest at each pixel, once they are enlarged."
+    def enlarged(i):
+        return F.interpolate(logits[None, i:i + 1], size, mode="bilinear", align_corners=False)[0, 0]
+    best, labels = enlarged(0), torch.zeros(size, dtype=torch.uint8, device=logits.device)
+    for i in range(1, len(logits)):
+        large = enlarged(i)
+        labels[large > best] = i
+        torch.maximum(best, large, out=best)
+    return labels
+
 # %% ../../nbs/photo/10_parser.ipynb #1eb7d468
 class Parser:
     "Our network as a function of a picture and, if they are known, of its joints."
@@ -215,8 +230,7 @@ class Parser:
         if keypoints is not None:
             joints = torch.from_numpy(resize_keypoints(keypoints, (h, w), size)).float()[None]
         logits = region_logits(self.network, x, joints)
-        large = F.interpolate(logits, (h, w), mode="bilinear", align_corners=False)
-        return to_labels(large[0].argmax(0))
+        return to_labels(largest(logits[0], (h, w)))
 
 
 def load_parser(folder: str | Path | None = None,  # with config.json and safetensors; None: ours
@@ -226,8 +240,13 @@ def load_parser(folder: str | Path | None = None,  # with config.json and safete
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; "
                          "name the folder that `truepose run e06_parser` exported")
-    network = UNet2DModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    return Parser(network.float())
+    network = load_network(UNet2DModel, folder, torch.float32)
+    size, channels = network.config.sample_size, (network.config.in_channels,
+                                                  network.config.out_channels)
+    if channels == (12 + 21, 4 * len(REGIONS)) and isinstance(size, (list, tuple)):
+        return Parser(network)
+    raise InputError(f"{folder}/config.json: a network of {channels[0]} and {channels[1]} channels "
+                     f"and size {size} is no parser of this project; name another folder")
 
 # %% ../../nbs/photo/10_parser.ipynb #38838816
 def _plain(name: str) -> str:
@@ -258,9 +277,22 @@ class SegFormerParser:
                              "name the folder of a downloaded SegFormer checkpoint")
         if not any(Path(folder).glob("*.safetensors")):
             raise InputError(f"{folder}: no *.safetensors; other weight files are not read")
+        refuse_pointers(folder)
+        check_numbers(read_json(config, id2label=dict), str(config))
         load = SegformerForSemanticSegmentation.from_pretrained
-        self.network = load(folder, local_files_only=True, use_safetensors=True).eval()
-        self.label_set, self.size = _label_set(self.network.config.id2label, config), size
+        try:
+            network, found = load(folder, local_files_only=True, use_safetensors=True,
+                                  output_loading_info=True)
+        except Exception as e:  # transformers has many ways to say that it cannot be
+            said = (str(e) or repr(e)).splitlines()[0]
+            raise InputError(f"{folder}: not a SegFormer checkpoint ({said}); get it again") from None
+        lost = [*found["missing_keys"], *found["mismatched_keys"]]
+        if lost:
+            raise InputError(f"{folder}: {len(lost)} weights are missing or of another shape, "
+                             f"e.g. {lost[0]}; get the checkpoint again")
+        require_finite(network, folder)
+        self.network = network.eval()
+        self.label_set, self.size = _label_set(network.config.id2label, config), size
 
     @torch.no_grad()
     def __call__(self,
@@ -272,5 +304,5 @@ class SegFormerParser:
         x = torch.from_numpy(np.array(picture)).movedim(-1, 0)[None].float() / 255
         x = v2.functional.normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         logits = self.network(x).logits
-        large = F.interpolate(logits, image.shape[:2], mode="bilinear", align_corners=False)
-        return to_labels(to_regions(large[0].argmax(0), self.label_set))
+        labels = largest(logits[0], image.shape[:2])
+        return to_labels(to_regions(labels, self.label_set))

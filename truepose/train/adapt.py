@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ..core import InputError
+from ..core import InputError, check_fields
+from ..data.weights import read_state, require_finite
 from ..pipeline import TruePosePipeline
 
 # %% ../../nbs/train/60_adapt.ipynb #481f2c3c
@@ -50,10 +51,17 @@ def merge_lora(model):
 def averaged_weights(checkpoint: str | Path,  # `step_<n>.pt` of a run of TruePose
                     ) -> dict:  # name in the model -> weight
     "The weights of a checkpoint, learnt ones as their averages."
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = read_state(checkpoint)
+    check_fields(state, checkpoint, objective=dict, ema=dict)
+    check_fields(state["ema"], f"{checkpoint}: ema", shadow_params=list)
+    averages = state["ema"]["shadow_params"]
     names = state.get("learnt", list(state["objective"]))  # checkpoints of version 0.1.0 learnt all
-    averages = dict(zip(names, state["ema"]["shadow_params"], strict=True))
-    weights = state["objective"] | averages
+    if not isinstance(names, list) or len(names) != len(averages):
+        raise InputError(f"{checkpoint}: holds {len(averages)} averages for other weights; "
+                         "take another checkpoint of the run")
+    weights = state["objective"] | dict(zip(names, averages))
+    if not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise InputError(f"{checkpoint}: not all of its weights are tensors; take another one")
     return {name.removeprefix("model."): value for name, value in weights.items()}
 
 
@@ -72,4 +80,5 @@ def pipeline_from_checkpoint(checkpoint: str | Path,  # `step_<n>.pt` of a run
         raise InputError(f"{checkpoint}: does not fit {folder}/model, "
                          f"which has other sizes or options: {first}") from None
     merge_lora(pipe.model)
+    require_finite(pipe.model, checkpoint)
     return pipe

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['KEPT', 'step_generator', 'Chance', 'learning_rate', 'refuse_settings', 'make_accelerator', 'agree',
            'mean_of_processes', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'refuse_full_disk', 'in_words',
-           'start_tracker', 'History', 'read_history', 'Averages', 'Clock', 'Regularly', 'stop_flag', 'make_optimizer',
-           'Trained', 'training_state', 'checkpoint_bytes', 'restore', 'averaged', 'end_with_average', 'Watch',
-           'gradients', 'seconds_on', 'faster_threads', 'on_threads', 'rehearsal', 'threads_of', 'Ahead', 'batches_of',
-           'Place', 'Run', 'log_means', 'save', 'draw', 'measure', 'timetable_of', 'Fit', 'end', 'at_work', 'fit']
+           'hold', 'start_tracker', 'History', 'read_history', 'Averages', 'Clock', 'Regularly', 'stop_flag',
+           'make_optimizer', 'Trained', 'training_state', 'checkpoint_bytes', 'restore', 'averaged', 'end_with_average',
+           'Watch', 'gradients', 'seconds_on', 'faster_threads', 'on_threads', 'rehearsal', 'threads_of', 'Ahead',
+           'batches_of', 'Place', 'Run', 'log_means', 'save', 'draw', 'measure', 'timetable_of', 'Fit', 'end',
+           'at_work', 'fit']
 
 # %% ../../nbs/train/10_loop.ipynb #e1afd9f9
 import contextlib
@@ -35,7 +36,7 @@ from accelerate.utils import parse_flag_from_env
 from diffusers.training_utils import EMAModel
 from torch import nn
 
-from ..core import InputError, atomic_write, autocast, best_dtype
+from ..core import InputError, alone, atomic_write, autocast, best_dtype
 from ..data.tables import read_numbers, write_table
 
 # %% ../../nbs/train/10_loop.ipynb #b5f7b5e4
@@ -135,8 +136,11 @@ def checkpoints(folder: Path) -> list:  # oldest first
 def save_checkpoint(folder: Path, state: dict):
     "Writes `step_<n>.pt` and removes all but it and the one before."
     name = f"step_{state['step']:07d}.pt"
-    with atomic_write(Path(folder) / "checkpoints" / name) as path:
-        torch.save(state, path)
+    try:
+        with atomic_write(Path(folder) / "checkpoints" / name) as path: torch.save(state, path)
+    except RuntimeError as e:  # torch's own, for whatever the disk says
+        raise InputError(f"{folder}: {name} cannot be written ({' '.join(str(e).split())[:100]}); "
+                         "make room, and the same command goes on from the one before") from None
     earlier = [path for path in checkpoints(folder) if path.name < name]
     later = [path for path in checkpoints(folder) if path.name > name]
     for old in earlier[:1 - KEPT] + later: old.unlink()
@@ -173,7 +177,6 @@ def refuse_full_disk(folder: Path, size: int):  # bytes of a checkpoint
     "A disk that cannot hold the checkpoints is refused before the training, not by it."
     place = Path(folder) / "checkpoints"
     place.mkdir(parents=True, exist_ok=True)
-    for half in place.glob(".writing-*.pt"): half.unlink(missing_ok=True)
     room = shutil.disk_usage(place).free + sum(path.stat().st_size for path in checkpoints(folder))
     if room >= (KEPT + 1) * size: return
     raise InputError(f"{place}: {room:,} bytes are free, {KEPT + 1} checkpoints of {size:,} bytes "
@@ -184,6 +187,16 @@ def in_words(size: int) -> str:  # bytes
     "28.0 GB."
     unit, name = (1e9, "GB") if size >= 1e9 else (1e6, "MB")
     return f"{size / unit:.1f} {name}"
+
+# %% ../../nbs/train/10_loop.ipynb #d3427d8a
+@contextlib.contextmanager
+def hold(accelerator: Accelerator, folder: Path):
+    "The folder of a run for this training alone, without remains of a killed one."
+    if not accelerator.is_main_process: yield
+    else:
+        with alone(folder, "training"):
+            for half in folder.rglob(".writing-*"): half.unlink(missing_ok=True)
+            yield
 
 # %% ../../nbs/train/10_loop.ipynb #2bae589d
 def start_tracker(name: str,  # `tensorboard` or `wandb`
@@ -202,7 +215,8 @@ class History:
     def __init__(self, folder: Path, step: int, trackers: tuple = ()):
         self.path, self.rows = Path(folder) / "history.csv", []
         if self.path.exists():
-            self.rows = [row for row in read_history(self.path) if row["step"] <= step]
+            self.rows = [row | dict(step=int(row["step"])) for row in read_history(self.path)
+                         if row["step"] <= step]
         self._write()
         self.trackers = [start_tracker(name, folder, step) for name in trackers]
 
@@ -235,8 +249,8 @@ def read_history(path: str | Path) -> list:  # of dicts of float
 # %% ../../nbs/train/10_loop.ipynb #5e8a7595
 class Averages:
     "Means of what is logged."
-    def __init__(self):
-        self.sums, self.counts = {}, {}
+    def __init__(self, sums: dict | None = None, counts: dict | None = None):
+        self.sums, self.counts = dict(sums or {}), dict(counts or {})
 
     def add(self, **numbers):
         for name, value in numbers.items():
@@ -247,6 +261,10 @@ class Averages:
         means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
+
+    def kept(self) -> dict:  # for a checkpoint: the arguments of another one
+        sums = {name: float(total) for name, total in self.sums.items()}
+        return dict(sums=sums, counts=dict(self.counts))
 
 # %% ../../nbs/train/10_loop.ipynb #91c04c16
 class Clock:
@@ -586,7 +604,8 @@ class Run:
         self.new, self.step, self.used, self.threads = state is None, 0, 0.0, None
         if state is not None: self._go_on(state)
         self._refuse_full_disk()
-        self.begun, self.rate, self.averages = self.step, 0.0, Averages()
+        self.begun, self.rate = self.step, 0.0
+        self.averages = Averages(**(state or {}).get("averages", {}))
         self.watch = Watch(self.accelerator, self.folder)
         self.history = History(self.folder, self.step, place.trackers) if self.writes else None
         self.clock = Clock(self.used, place.max_minutes)
@@ -623,7 +642,7 @@ def save(run: Run):
     run.watch.look_at_weights(run.trained.learnt)
     if run.writes:
         about = dict(step=run.step, minutes=run.clock.minutes(), seed=run.place.seed,
-                     threads=torch.get_num_threads())
+                     threads=torch.get_num_threads(), averages=run.averages.kept())
         state = training_state(run.trained, run.place.keep_optimizer)
         save_checkpoint(run.folder, about | state)
     run.accelerator.wait_for_everyone()
@@ -721,29 +740,31 @@ def fit(objective: nn.Module,  # returns (loss, dict of numbers); ends with aver
     trained = Trained(objective, lr, weight_decay, ema_decay, optimizer, betas)
     place = Place(Path(folder), steps, seed, max_minutes, checkpoint_minutes, checkpoint_steps,
                   keep_optimizer, sample, sample_minutes, validate, validate_steps, trackers)
-    run, accelerator = Run(place, trained), trained.accelerator
-    chance = Chance(seed, accumulate, accelerator.process_index)
-    make_batches = batches_of(make_batch, chance, accelerator, run.step)
-    timetable, stopping = timetable_of(run), False
+    accelerator = trained.accelerator
+    with hold(accelerator, place.folder):
+        run = Run(place, trained)
+        chance = Chance(seed, accumulate, accelerator.process_index)
+        make_batches = batches_of(make_batch, chance, accelerator, run.step)
+        timetable, stopping = timetable_of(run), False
 
-    with at_work(run, make_batches, chance) as (stop, ahead):
-        while run.step < steps:
-            minutes, stopping = agree(accelerator, run.clock.minutes(), stop.is_set())
-            progress = max(run.step / steps, run.clock.progress(minutes))
-            if progress >= 1 or stopping: break
-            run.rate = learning_rate(run.step, progress, lr, warmup, decay)
-            chance.seed_dropout(run.step)
-            noise = chance.generators(run.step, "noise")
+        with at_work(run, make_batches, chance) as (stop, ahead):
+            while run.step < steps:
+                minutes, stopping = agree(accelerator, run.clock.minutes(), stop.is_set())
+                progress = max(run.step / steps, run.clock.progress(minutes))
+                if progress >= 1 or stopping: break
+                run.rate = learning_rate(run.step, progress, lr, warmup, decay)
+                chance.seed_dropout(run.step)
+                noise = chance.generators(run.step, "noise")
 
-            batches = ahead.take(run.step)
-            losses = gradients(accelerator, trained.model, trained.learnt, batches, noise)
-            norm = trained.clip(grad_clip)
-            run.watch.see(run.step + 1, run.rate, losses, norm)
-            trained.step(run.rate)
-            run.step += 1
+                batches = ahead.take(run.step)
+                losses = gradients(accelerator, trained.model, trained.learnt, batches, noise)
+                norm = trained.clip(grad_clip)
+                run.watch.see(run.step + 1, run.rate, losses, norm)
+                trained.step(run.rate)
+                run.step += 1
 
-            for loss, numbers in losses: run.averages.add(loss=loss, **numbers)
-            run.averages.add(grad_norm=norm)
-            if run.step % log_every == 0 or run.step == steps: log_means(run)
-            for due in timetable: due.at(run.step, minutes)
-        return end(run, finished=not stopping)  # a signal does not interrupt the saving
+                for loss, numbers in losses: run.averages.add(loss=loss, **numbers)
+                run.averages.add(grad_norm=norm)
+                if run.step % log_every == 0 or run.step == steps: log_means(run)
+                for due in timetable: due.at(run.step, minutes)
+            return end(run, finished=not stopping)  # a signal does not interrupt the saving
