@@ -1,7 +1,8 @@
 # Each target is one visible command. The first that needs it makes the environment .venv and installs
 # the pins of settings.ini; it is made again when they change. Nothing outside this folder is touched.
 PYTHON ?= python3
-# Another package index for torch, e.g. INDEX_URL=https://download.pytorch.org/whl/cpu (or .../cu130)
+# Another package index for torch, e.g. INDEX_URL=https://download.pytorch.org/whl/cpu (or .../cu130); torch alone comes from there, and all
+# else from the usual one: no name is looked for in two indexes, where a stranger could put a newer one into the second
 INDEX_URL ?=
 # What is reproduced: nano (the shipped weights) or tiny (random weights, to see that all runs)
 PRESET ?= nano
@@ -18,7 +19,12 @@ PROFILE ?= local
 # One call of `make gpu-hour`
 MINUTES ?= 25
 BIN := $(VENV)/bin
-PIP_INSTALL = $(BIN)/python -m pip install $(if $(INDEX_URL),--extra-index-url $(INDEX_URL))
+COMMA := ,
+TORCH = $(shell sed -n 's/^requirements = \(torch==[^ ]*\) \(torchvision==[^ ]*\).*/\1 \2/p' settings.ini)
+define install
+	$(if $(INDEX_URL),$(BIN)/python -m pip install --no-deps --index-url $(INDEX_URL) $(TORCH))
+	$(BIN)/python -m pip install -e '$(1)'
+endef
 # What is left of a target and what that costs, then Snakemake. The lock lives as long as any of its processes
 WORKFLOW_LOCK = mkdir -p runs && $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 9 runs/.workflow.lock)
 define workflow
@@ -83,7 +89,7 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.dev: settings.ini setup.py pyproject.toml | $(BIN)/pip
-	$(PIP_INSTALL) -e '.[dev]'
+	$(call install,.[dev])
 	@touch $@
 
 $(POSE_VENV)/bin/python: # MediaPipe wants protobuf 4, TensorBoard a newer one: the two cannot share an environment
@@ -96,5 +102,5 @@ $(WORKFLOW_VENV)/.made: settings.ini # Snakemake and its executors; 360 MB, none
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
-	$(PIP_INSTALL) -e '.[dev,docs]'
+	$(call install,.[dev$(COMMA)docs])
 	@touch $@

@@ -8,6 +8,7 @@ config.read(root/"settings.ini", encoding="utf-8")
 settings = config["DEFAULT"]
 
 project, release, copyright = settings["title"], settings["version"], settings["copyright"]
+author = settings["author"]
 extensions = ["myst_nb", "sphinx_copybutton"]
 
 nb_execution_mode = "off"  # the outputs are those that were stored, and committed
@@ -23,7 +24,11 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = [str(root/"_sphinx"/"pages"/"_static")]
 html_css_files = ["truepose.css"]
+html_favicon = str(root/"docs"/"favicon.svg")
+myst_html_meta = {"description": settings["description"], "author": author}
 html_show_sphinx = False
 html_last_updated_fmt = None  # the same sources give the same pages
 html_theme_options = {"navbar_persistent": [],  # else there are two search boxes
-                      "show_toc_level": 2, "show_navbar_depth": 2, "home_page_in_toc": True, "use_fullscreen_button": False}
+                      "show_toc_level": 2, "show_navbar_depth": 2, "home_page_in_toc": True, "use_fullscreen_button": False,
+                      "icon_links": [{"name": "the paper", "url": "https://arxiv.org/abs/2502.03426", "icon": "fa-solid fa-file-lines"},
+                                     {"name": "the repository", "icon": "fa-brands fa-git-alt", "url": settings["git_url"]}]}

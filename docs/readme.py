@@ -1,25 +1,27 @@
-"""Puts the numbers of results/ into README.md and DATASET.md (`make readme`), so that none is typed
-by hand; tests/test_readme.py compares. It reads what is published, nothing that a run has left.
+"""Puts the numbers of results/ into every text that quotes one (`make readme`), so that none is typed
+by hand; tests/test_results.py compares. It reads what is published, nothing that a run has left.
+Texts are the Markdown files of the repository and the Markdown cells of the notebooks.
 
 Two kinds of marker, each followed by its text and `<!-- /results -->`:
     <!-- results:e03_evaluate/nano/metrics.json truepose_ssim .3f -->0.712<!-- /results -->
         one value, and how it is written
     <!-- results:table e03_evaluate/nano -->
-        a row for each method
+        a row for each method; not in a notebook
 """
 import json
 import re
 import sys
 from pathlib import Path
 
+from truepose.figures import METHODS
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT/"results"
 MARKER = re.compile(r"(<!-- results:(.+?) -->)(.*?)(<!-- /results -->)", re.S)
 MISSING = "*not run yet*"
-ROWS = {"copy_source": "copy of the source (floor)",
-        "truepose": "TruePose",
-        "drawn": "the same without the finishers: the denoiser's drawing, enlarged",
-        "codec_roundtrip": "codec round trip of the truth, at half the size"}
+MORE = {"copy_source": " (floor)", "drawn": ": the denoiser's drawing, enlarged",
+        "codec_roundtrip": ", at half the size"}  # what the README says beside a method's name
+ROWS = {method: label + MORE.get(method, "") for method, (label, _) in METHODS.items()}
 COLUMNS = {"ssim": ("SSIM", ".3f"), "psnr_db": ("PSNR, dB", ".2f"),
            "face_ssim": ("SSIM, face", ".3f"), "face_psnr_db": ("PSNR, face", ".2f"),
            "clothes_ssim": ("SSIM, clothes", ".3f"), "clothes_psnr_db": ("PSNR, clothes", ".2f")}
@@ -74,14 +76,24 @@ def filled(text):
     return MARKER.sub(fill, text)
 
 
+def texts():
+    "The files that quote results."
+    places = [*ROOT.glob("*.md"), *(ROOT/"workflow").glob("*.md"), *(ROOT/"truepose").rglob("*.md"),
+              *(ROOT/"nbs").rglob("*.ipynb")]
+    hidden = (".", "_")
+    inside = [path for path in sorted(places)
+              if not any(part.startswith(hidden) for part in path.relative_to(ROOT).parts)]
+    return [path for path in inside if MARKER.search(path.read_text(encoding="utf-8"))]
+
+
 def main():
-    for name in ("README.md", "DATASET.md"):
-        path = ROOT/name
+    for path in texts():
         text = path.read_text(encoding="utf-8")
         new = filled(text)
-        path.write_text(new, encoding="utf-8")
+        if path.suffix == ".ipynb": json.loads(new)  # values need no quoting, or this stops it
+        if new != text: path.write_text(new, encoding="utf-8")
         changed = "changed" if new != text else "nothing changed"
-        print(f"{name}: {len(MARKER.findall(text))} places from results/, {changed}")
+        print(f"{path.relative_to(ROOT)}: {len(MARKER.findall(text))} places from results/, {changed}")
 
 
 if __name__ == "__main__": sys.exit(main())

@@ -124,6 +124,8 @@ def test_choose_drag_paint_draw_and_swap(served):
         before = picture(tab, 1)
         tab.get_by_role("button", name="Draw").click()
         changed(tab, 1, before)
+        with Image.open(io.BytesIO(urllib.request.urlopen(picture(tab, 1)).read())) as made:
+            assert made.text["Description"].startswith("Synthetic image")
         (person, other), = asked
         assert np.abs(other.keypoints[1, :2] - (22, 30)).max() < 1, other.keypoints[1]
         assert np.array_equal(person.image, desk.people["p000000_2"].image)

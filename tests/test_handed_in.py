@@ -166,7 +166,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 334643
 
 def test_pointers_of_git_lfs_are_named_wherever_a_file_is_opened(tmp_path):
     "A repository cloned without git-lfs: each kind of file, whoever opens it."
-    from truepose.core import read_json
+    from truepose.core import asset, read_json
     from truepose.data.tables import read_table
     from truepose.method.clip import clip_from_open_clip
     from truepose.method.codec import load_codec
@@ -181,14 +181,15 @@ def test_pointers_of_git_lfs_are_named_wherever_a_file_is_opened(tmp_path):
     for weights in ("pipe/model", "sd/vae"): (tmp_path/weights).mkdir(parents=True, exist_ok=True)
     write_sd(tmp_path/"sd", thin("paper"))
     cloned(tmp_path/"sd")
-    (tmp_path/"parser").mkdir()
-    (tmp_path/"parser"/"config.json").write_text("{}")
-    for name in ("parser/model.safetensors", "clip.safetensors", "a.png", "a.json", "a.csv"): (tmp_path/name).write_text(POINTER)
+    for name, config in (("parser", (asset("parser")/"config.json").read_text()), ("segformer", '{"model_type": "segformer"}')):
+        (tmp_path/name).mkdir()
+        (tmp_path/name/"config.json").write_text(config)
+    for name in ("segformer/model.safetensors", "parser/diffusion_pytorch_model.safetensors", "clip.safetensors", "a.png", "a.json", "a.csv"): (tmp_path/name).write_text(POINTER)
     calls = dict(pipeline=lambda: TruePosePipeline.from_pretrained(tmp_path/"pipe"), codec=lambda: load_codec(tmp_path/"pipe"/"codec"),
                  clip_folder=lambda: clip_from_open_clip("ViT-L-14", tmp_path/"pipe"/"clip"),
                  clip_file=lambda: clip_from_open_clip("ViT-L-14", f"openai:{tmp_path/'clip.safetensors'}"),
                  sd=lambda: pipeline_from_sd(tmp_path/"sd", "ViT-S-32-alt", None, (64, 48)), parser=lambda: load_parser(tmp_path/"parser"),
-                 segformer=lambda: SegFormerParser(tmp_path/"parser"), picture=lambda: load_image(tmp_path/"a.png"), pose=lambda: read_json(tmp_path/"a.json"),
+                 segformer=lambda: SegFormerParser(tmp_path/"segformer"), picture=lambda: load_image(tmp_path/"a.png"), pose=lambda: read_json(tmp_path/"a.json"),
                  table=lambda: read_table(tmp_path/"a.csv", ("from", "to")))
     for name, call in calls.items():
         with pytest.raises(InputError, match="is a pointer of git-lfs, not the file itself; run `git lfs pull`"): call()

@@ -7,7 +7,7 @@ import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDCFGCutoffCallback
 
 from truepose.core import InputError
-from truepose.pipeline import TruePosePipeline, pipeline_from_preset
+from truepose.pipeline import TruePosePipeline, as_asked, pipeline_from_preset
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +67,9 @@ def test_the_same_networks_in_another_pipeline(pipe):
     assert slower.model is pipe.model and slower.image_size == pipe.image_size
     assert (slower.config.num_inference_steps, pipe.config.num_inference_steps) == (7, 2)
     assert slower.config.guidance_source == pipe.config.guidance_source
+
+
+def test_one_pixel_that_is_no_number_is_refused():
+    picture = torch.zeros(1, 3, 4, 4)
+    picture[0, 0, 1, 2] = torch.nan
+    with pytest.raises(InputError, match="no finite picture"): as_asked(picture, "pil")

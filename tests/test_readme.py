@@ -5,10 +5,14 @@ import re
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from notebooks import ROOT
+from truepose.data.parsing import LABEL_SETS
 
 README = (ROOT/"README.md").read_text(encoding="utf-8")
 CARD = (ROOT/"DATASET.md").read_text(encoding="utf-8")
@@ -51,6 +55,31 @@ def test_numbers_are_filled_in(tmp_path):
     with pytest.raises(KeyError): fill("e/v/metrics.json typo d")
 
 
+def test_a_number_begins_no_line():
+    "A comment at the beginning of a line begins a block of HTML: what follows is no longer Markdown."
+    for path in (ROOT/"README.md", *NANO.glob("*.md")):
+        broken = re.findall(r"^ {0,3}<!-- results:(?!table).*", path.read_text(encoding="utf-8"), re.M)
+        assert not broken, f"{path.name}: {broken}"
+
+
+def prose(text):
+    "What a reader reads: without comments, code, tables and the targets of links."
+    text = re.sub(r"```.*?```", "", re.sub(r"<!--.*?-->", "", text), flags=re.S)
+    return re.sub(r"\]\([^)]*\)", "]", "\n".join(line for line in text.splitlines() if not line.startswith("|")))
+
+
+def test_the_readme_is_short_and_whole():
+    "About 600 words; the picture before any heading; fifteen lines of code; five limits; three sizes; two tables of results."
+    assert 450 <= len(prose(README).split()) <= 700
+    assert README.index("figures/f02_qualitative.png") < README.index("\n## ")
+    (code,) = SNIPPETS
+    assert len(code.splitlines()) <= 17
+    parts = {part.splitlines()[0]: part for part in README.split("\n## ")}
+    assert len(re.findall(r"^- ", parts["Limits"], re.M)) == 5
+    assert len(re.findall(r"^\| ", parts["Three sizes"], re.M)) == 2 + 3
+    assert "without the finishers" in parts["How good is it?"] and "results:table" in parts["How good is it?"]
+
+
 def test_links_lead_somewhere():
     targets = re.findall(r"\]\(([^)#\s]+)", README + CARD) + re.findall(r'src="([^"]+)"', README)
     missing = [t for t in targets if not re.match(r"\w+:", t) and not (ROOT/t).exists()]
@@ -73,8 +102,20 @@ def test_snippet_runs(code, tmp_path):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    for picture in re.findall(r'save\("([^"]+)"\)', code):
-        assert (tmp_path/picture).stat().st_size > 1000
+    for picture in re.findall(r'save_made\(.*"([^"]+\.png)"', code): look_at(tmp_path/picture, env["TRUEPOSE_DATA"])
+
+
+def look_at(path, data):
+    "The first person of the test set in her fourth pose: near the true picture, her coat and hair in their colours; and it says what it is."
+    truth = next(Path(data).glob("people/*-test-2x6-256x176-seed7"))
+    with Image.open(path) as picture: made, said = np.asarray(picture).astype(float), picture.text["Description"]
+    target, source = (np.asarray(Image.open(truth/"images"/f"p000000_{view}.png")).astype(float) for view in (3, 0))
+    labels = np.asarray(Image.open(truth/"parsing"/"p000000_3.png"))
+    assert np.abs(made - target).mean() < 16 < np.abs(source - target).mean()  # grey levels: 10 and 59 when it was written
+    for name in ("hair", "coat"):
+        shown = labels == LABEL_SETS["cihp"].index(name)
+        assert shown.sum() > 200 and np.abs(made[shown].mean(0) - target[shown].mean(0)).max() < 20, name
+    assert said.startswith("Synthetic image")
 
 
 def test_nothing_is_left_open():

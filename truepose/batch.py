@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .applications import combine
+from .applications import check_shown, combine, region_names, replaced, shown_in
 from .core import InputError, alone, best_dtype, manifest, read_json, write_json
 from .data.deepfashion import open_people
 from .data.folder import People
@@ -158,7 +158,8 @@ def claim_folder(out: Path, settings: dict,  # of `picture_settings`
                          "give another folder, or delete this one")
 
 # %% ../nbs/86_batch.ipynb #d9cb913e
-def check_pictures(people: People, pairs: list, progress: bool):
+def check_pictures(people: People, pairs: list, progress: bool,
+                   worn: list = ()):  # regions that the sources get from elsewhere
     "Read all pictures of the pairs; `InputError` for the first that cannot be used."
     sources = {source for source, _ in pairs}
     targets = {target for _, target in pairs}
@@ -167,6 +168,9 @@ def check_pictures(people: People, pairs: list, progress: bool):
         if name in sources and not people.regions[i].any():
             raise InputError(f"{people.folder}: the parsing map of {name} shows nothing but "
                              "background; parse the picture again, or leave out its pairs")
+        if name in sources and worn:
+            shown = shown_in(torch.tensor(people.regions[i])[None])
+            replaced(worn, shown, f"{people.folder}: {name}")
         if name in targets and not (people.keypoints[i][:, 2] > 0).any():
             raise InputError(f"{people.folder}: the pose of {name} has no joint; "
                              "estimate it again, or leave out its pairs")
@@ -219,13 +223,15 @@ def transfer_pairs(pipe: TruePosePipeline, people: People,
     settings = picture_settings(pipe, people, pairs, seed, options)
     if garments: settings["garments"] = hash_garments(garments)
     about = dict(about or {}, batch_size=batch_size, processes=process[1])
+    worn = {region: pipe.encode_source(image, labels, source_pose=keypoints)
+            for region, (image, labels, keypoints) in (garments or {}).items()}
+    for name, source in worn.items(): check_shown(name, source.shown)
     with alone(out, "drawing") if process[0] == 0 else contextlib.nullcontext():
         claim_folder(out, settings, about)
         groups = group_pairs(pairs, batch_size)[process[0]::process[1]]
         mine = sum(groups, [])
-        check_pictures(people, mine, progress)
-        worn = {region: pipe.encode_source(image, labels, source_pose=keypoints)
-                for region, (image, labels, keypoints) in (garments or {}).items()}
+        taken = [region for name in worn for region in region_names(name)]
+        check_pictures(people, mine, progress, taken)
         # 2. the pictures
         pipe.set_progress_bar_config(disable=True)  # the pictures are counted, not the steps
         begun, made = time.time(), 0

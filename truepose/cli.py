@@ -57,7 +57,7 @@ Many pictures at once, by a CSV of pairs, gone on with after a kill: truepose tr
     "demo": "truepose demo --weights my-model --port 7860",
 }
 
-# %% ../nbs/90_cli.ipynb #703021f7
+# %% ../nbs/90_cli.ipynb #7ca0a261
 EXIT_CODES = """\b
 Exit codes: 0 all is well; 1 it ran and the answer is no, or it failed;
 2 a mistake in what was given, one line says which; 130 interrupted."""
@@ -94,7 +94,7 @@ def plain_warnings():
         shown_before, warnings.showwarning = warnings.showwarning, show
         yield
 
-
+# %% ../nbs/90_cli.ipynb #703021f7
 def unexpected(e: Exception) -> str:
     "An exception that nobody foresaw, in one line."
     *_, last = traceback.extract_tb(e.__traceback__) or [None]
@@ -160,10 +160,10 @@ def write_png(path: Path, picture):  # uint8 [h, w, 3] or a PIL image
 # %% ../nbs/90_cli.ipynb #9975ebce
 def picture_size(height: int) -> tuple:  # (height, width)
     "The frame of that height: 256 is 256x176; the small ones are 2:3, so 36 is 36x24."
-    if height >= 64 and height % 64 == 0: return height, height * 11 // 16
+    if 64 <= height <= 2048 and height % 64 == 0: return height, height * 11 // 16
     if height in (36, 48): return height, height * 2 // 3
     raise InputError(f"--size {height}: give the height in pixels as a multiple of 64, "
-                     "e.g. 256 or 128, or 36 or 48")
+                     "e.g. 256 or 128, up to 2048, or 36 or 48")
 
 
 def check_people(folder: Path):
@@ -179,12 +179,12 @@ def check_people(folder: Path):
 def people(
     split: Annotated[str, Option(
         help="train, val, test or wild: disjoint in persons and garments")] = "test",
-    count: Annotated[int, Option(help="how many persons", min=1)] = 64,
+    count: Annotated[int, Option(help="how many persons", min=1, max=1_000_000)] = 64,
     seed: Annotated[int, Option(help="another seed, other persons", min=0, max=SEEDS - 1)] = 0,
     size: Annotated[int, Option(help="height in pixels; 256 is 256x176, 36 is 36x24")] = 256,
     out: Annotated[Path | None, Option(
         help="folder to write; an unfinished one is completed")] = None,
-    views: Annotated[int, Option(help="pictures per person", min=2)] = 6,
+    views: Annotated[int, Option(help="pictures per person", min=2, max=1000)] = 6,
     shards: Annotated[bool, Option(
         "--shards", help="tar files that stream (WebDataset) instead of plain files")] = False,
     world: Annotated[str, Option(
@@ -284,7 +284,7 @@ def shards(
     split: Annotated[str, Option(help="train (some persons become val) or test")] = "train",
     size: Annotated[int, Option(help="height in pixels; 256 is 256x176")] = 256,
     label_set: OwnLabels = None,
-    persons: Annotated[int, Option(help="in a shard, about", min=1)] = 64,
+    persons: Annotated[int, Option(help="in a shard, about", min=1, max=1_000_000)] = 64,
     seed: Annotated[int, Option(help="of the order of persons", min=0, max=SEEDS - 1)] = 0,
 ):
     "Pack a folder into tar files that a training streams (WebDataset)."
@@ -608,7 +608,7 @@ def edit(
     out: Annotated[Path, Option(help="PNG to write")],
     also: Annotated[list[str] | None, Option(
         help="a region that may change, too, such as left_arm for sleeves; repeatable")] = None,
-    seam: Annotated[int, Option(help="pixels in which old and new are mixed", min=0)] = 4,
+    seam: Annotated[int, Option(help="pixels in which old and new are mixed", min=0, max=256)] = 4,
     steps: Steps = None,
     guidance: Guidance = None,
     guidance_pose: GuidancePose = None,
@@ -678,7 +678,7 @@ def transfer(
     garment: Garments = None,
     limit: Annotated[int | None, Option(help="only the first pairs, to try", min=1)] = None,
     batch: Annotated[int, Option(
-        help="pictures made at once; 64 and more on a GPU", min=1)] = 8,
+        help="pictures made at once; 64 and more on a GPU", min=1, max=4096)] = 8,
     steps: Steps = None,
     guidance: Guidance = None,
     guidance_pose: GuidancePose = None,
@@ -877,8 +877,9 @@ def against_table(measures: dict, against: Path) -> str:
         else:
             sure = (f"95 % {test['low95']:+.4g} to {test['high95']:+.4g}, "
                     f"p {test['p_wilcoxon']:.2g}")
-        lines.append(f"{measure:>{width}} {test['difference']:+.4g} against {against.name}, {sure}, "
-                     f"{test['n_pairs']} pairs of {test['n_groups']} persons")
+        difference = f"{test['difference']:+.4g} against {against.name}"
+        of = f"{test['n_pairs']} pairs of {test['n_groups']} persons"
+        lines.append(f"{measure:>{width}} {difference}, {sure}, {of}")
     return "\n".join(lines)
 
 # %% ../nbs/90_cli.ipynb #17abd973

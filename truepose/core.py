@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGEST_JSON', 'SEEDS', 'InputError', 'package_dir', 'repo_root', 'data_dir', 'runs_dir', 'results_dir',
            'figures_dir', 'asset', 'check_place', 'claim', 'atomic_write', 'alone', 'atomic_folder', 'refuse_pointers',
-           'write_json', 'read_json', 'check_fields', 'check_seed', 'seed_everything', 'best_dtype', 'autocast',
+           'check_fields', 'write_json', 'read_json', 'check_seed', 'seed_everything', 'best_dtype', 'autocast',
            'versions', 'changed_files', 'git_state', 'cpu_name', 'device_info', 'manifest']
 
 # %% ../nbs/00_core.ipynb #7c13aff1
@@ -90,7 +90,8 @@ def check_place(path: str | Path,  # to be written
                 field: str = "",  # name of the option, for the message
                ):
     "`InputError` for a place where no such file, or folder, can be made."
-    path, said = Path(path), f"{field} {path}".strip()
+    path, name = Path(path), str(path)
+    said = f"{field} {name if len(name) < 300 else f'{name[:90]}...{name[-90:]}'}".strip()
     try:
         if path.is_dir() and not folder:
             raise InputError(f"{said}: is a folder; name a file, e.g. in it")
@@ -228,8 +229,28 @@ def refuse_pointers(path: str | Path):  # a file, or a folder with all that is i
         if not file.is_file() or file.stat().st_size > 1024: continue  # pointers are smaller
         with file.open("rb") as opened: beginning = opened.read(27)
         if beginning != b"version https://git-lfs.git": continue
-        raise InputError(f"{file}: is a pointer of git-lfs, not the file itself; run `git lfs pull` "
-                         "in its repository, or download the file")
+        raise InputError(f"{file}: is a pointer of git-lfs, not the file itself; "
+                         "run `git lfs pull` in its repository, or download the file")
+
+# %% ../nbs/00_core.ipynb #8c869c11
+def check_fields(content,  # anything
+                 where,  # what to call it in messages
+                 /, **fields):  # as for `read_json`
+    "`InputError` unless it is an object with these fields, each of its type."
+    wanted = ", ".join(fields)
+    if not isinstance(content, dict):
+        named = f" with the fields {wanted}" if fields else ""
+        raise InputError(f"{where}: holds {type(content).__name__} instead of an object{named}; "
+                         "name another file, or make it again")
+    for name, kind in fields.items():
+        value, kinds = content.get(name), kind if isinstance(kind, tuple) else (kind,)
+        if name not in content: what = "is missing"
+        elif isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
+            named = " or ".join(kind.__name__ for kind in kinds)
+            what = f"is {str(value)[:40]!r}, not {named}"
+        else: continue
+        raise InputError(f"{where}: field {name!r} {what}; expected an object with {wanted}; "
+                         "make the file again")
 
 # %% ../nbs/00_core.ipynb #aaed6745
 def write_json(path: str | Path, obj):  # anything json can write
@@ -243,6 +264,8 @@ LARGEST_JSON = 300_000_000  # bytes; the lists of all of COCO's people are small
 
 def _content(path):  # file name, or an open file; str or bytes
     if hasattr(path, "read"): return path.read()
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"{path!r}: no file name; name a JSON file")
     if Path(path).is_dir(): raise InputError(f"{path}: is a folder; name a JSON file")
     size = Path(path).stat().st_size
     if size > LARGEST_JSON:
@@ -266,25 +289,6 @@ def read_json(path,  # file name, or an open file
         raise InputError(f"{path}: not valid JSON ({e}); get the file again") from None
     if fields: check_fields(content, path, **fields)
     return content
-
-
-def check_fields(content,  # anything
-                 where,  # what to call it in messages
-                 /, **fields):  # as for `read_json`
-    "`InputError` unless it is an object with these fields, each of its type."
-    wanted = ", ".join(fields)
-    if not isinstance(content, dict):
-        raise InputError(f"{where}: holds {type(content).__name__} instead of an object with the "
-                         f"fields {wanted}; name another file, or make it again")
-    for name, kind in fields.items():
-        value, kinds = content.get(name), kind if isinstance(kind, tuple) else (kind,)
-        if name not in content: what = "is missing"
-        elif isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
-            named = " or ".join(kind.__name__ for kind in kinds)
-            what = f"is {str(value)[:40]!r}, not {named}"
-        else: continue
-        raise InputError(f"{where}: field {name!r} {what}; expected an object with {wanted}; "
-                         "make the file again")
 
 # %% ../nbs/00_core.ipynb #74924be3
 SEEDS = 2**63  # torch takes no larger ones

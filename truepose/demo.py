@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MAX_MB', 'MAX_MEGAPIXELS', 'MIN_SIDE', 'STANDING', 'BOUNDS', 'PERSONS', 'Person', 'to_page', 'read_person', 'called',
            'from_page', 'read_photograph', 'whole_box', 'frame_photograph', 'find_regions', 'photographed',
-           'sampling_options', 'watching', 'look_of', 'transfer', 'looked_at', 'check_chosen', 'encode_both', 'swap',
-           'edit_region', 'Example', 'in_order', 'read_gallery', 'networks_hash', 'drawn_pair', 'draw_examples']
+           'sampling_options', 'watching', 'look_of', 'as_made', 'transfer', 'looked_at', 'check_chosen', 'encode_both',
+           'swap', 'edit_region', 'Example', 'in_order', 'read_gallery', 'networks_hash', 'drawn_pair', 'draw_examples']
 
 # %% ../nbs/88_demo.ipynb #14706235
 import base64
@@ -23,8 +23,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from .applications import combine, edit
-from .core import InputError, atomic_write
+from .core import InputError
 from .data.images import load_image, picture_size
+from .data.marks import is_marked, save_made, words
 from .data.parsing import check_parsing, load_parsing
 from .data.pose import check_pose, load_keypoints
 from .evaluate.metrics import ssim
@@ -182,7 +183,7 @@ def watching(model):  # yields a list: `SourceStates` and `Record` of the last c
         for hook in hooks: hook.remove()
 
 
-def look_of(model, states, record) -> np.ndarray | None:  # float16 [h, w, H, W], sums to one or less
+def look_of(model, states, record) -> np.ndarray | None:  # float16 [h, w, H, W], sums up to one
     "Where in the source each target token looks; None if the model has no streams."
     block = lookup_block(model.target_net)
     streams = record.looks.get(block)
@@ -195,6 +196,12 @@ def look_of(model, states, record) -> np.ndarray | None:  # float16 [h, w, H, W]
         look.index_add_(1, tokens.index[0].cpu(), (stream[0] * shares[0, :, g:g + 1]).cpu())
     return look.view(*size, *size).half().numpy()
 
+# %% ../nbs/88_demo.ipynb #7cf6a4b5
+def as_made(picture: Image.Image) -> Image.Image:
+    "The same, with the words that its PNG will hold."
+    if is_marked(): picture.info.update(words())
+    return picture
+
 # %% ../nbs/88_demo.ipynb #e7e93087
 def transfer(pipe: TruePosePipeline, person: Person, other: Person,
              **options,  # of `sampling_options`
@@ -203,7 +210,7 @@ def transfer(pipe: TruePosePipeline, person: Person, other: Person,
     source = pipe.encode_source(person.image, person.labels, source_pose=person.keypoints)
     with watching(pipe.model) as last, torch.no_grad():
         picture, = pipe(source_states=source, target_pose=other.keypoints, **options).images
-    return picture, look_of(pipe.model, *last)
+    return as_made(picture), look_of(pipe.model, *last)
 
 
 def looked_at(person: Person,
@@ -242,7 +249,7 @@ def swap(pipe: TruePosePipeline, person: Person, other: Person,
     check_chosen(regions)
     mine, theirs = encode_both(pipe, person, other)
     dressed = combine(pipe, dict.fromkeys(regions, theirs), mine)
-    return pipe(source_states=dressed, target_pose=keypoints, **options).images[0]
+    return as_made(pipe(source_states=dressed, target_pose=keypoints, **options).images[0])
 
 
 def edit_region(pipe: TruePosePipeline, person: Person, other: Person,
@@ -253,8 +260,9 @@ def edit_region(pipe: TruePosePipeline, person: Person, other: Person,
     "The person's picture with the other's garments; all else stays."
     check_chosen(regions)
     _, theirs = encode_both(pipe, person, other)
-    return edit(pipe, person.image, person.labels, person.keypoints,
-                dict.fromkeys(regions, theirs), tuple(also), **options)[0]
+    picture, = edit(pipe, person.image, person.labels, person.keypoints,
+                    dict.fromkeys(regions, theirs), tuple(also), **options)
+    return as_made(picture)
 
 # %% ../nbs/88_demo.ipynb #8c756539
 @dataclass
@@ -299,8 +307,8 @@ def drawn_pair(pipe, people: dict, pair: list,  # names of source and target
     if not path.is_file():
         person, other = (people[name] for name in pair)
         picture, _ = transfer(pipe, person, other, generator=torch.Generator().manual_seed(0))
-        with atomic_write(path) as temporary: picture.save(temporary, "PNG")
-    return Image.fromarray(load_image(path))
+        save_made(picture, path)
+    return as_made(Image.fromarray(load_image(path)))
 
 
 def draw_examples(pipe, folder: Path, people: dict,  # of `read_gallery`

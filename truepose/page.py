@@ -21,7 +21,7 @@ import torch
 from .core import InputError, asset, data_dir
 from .data.parsing import REGIONS
 from .demo import BOUNDS, MAX_MB, Person, draw_examples, edit_region, find_regions
-from .demo import from_page, looked_at, networks_hash, photographed, read_gallery
+from .demo import as_made, from_page, looked_at, networks_hash, photographed, read_gallery
 from .demo import sampling_options, swap, to_page, transfer
 from .photo.parser import load_parser, to_labels
 from .photo.photo import MediaPipePose
@@ -74,7 +74,8 @@ HINTS = dict(joints="Drag a joint; click twice on one that the picture does not 
 
 def editor(person: Person, name: str) -> gradio.HTML:
     "A person on the page; its value is that of `to_page`."
-    html, css, js = ((asset("demo") / f"editor.{kind}").read_text() for kind in ("html", "css", "js"))
+    files = [asset("demo") / f"editor.{kind}" for kind in ("html", "css", "js")]
+    html, css, js = (file.read_text(encoding="utf-8") for file in files)
     ids = to_labels(torch.arange(len(REGIONS))).tolist()
     regions = [dict(name=region.replace("_", " "), id=k) for region, k in zip(REGIONS, ids)]
     colours = [",".join(map(str, colour)) for colour in JOINT_COLOURS]
@@ -188,7 +189,7 @@ def example_strip(desk: Desk, example, rank: int) -> tuple:  # picture, caption
     strip = image_grid([[person.image, draw_skeleton(other.keypoints, desk.size), example.picture]])
     words = "typical" if rank == 0 else f"{rank + 1} of {len(desk.examples)}"
     if rank == len(desk.examples) - 1: words = "the worst"
-    return strip, f"{words}, SSIM {example.ssim:.2f}"
+    return as_made(strip), f"{words}, SSIM {example.ssim:.2f}"
 
 
 def show_example(desk: Desk, k: int) -> tuple:  # both people, source, result, for clicks
@@ -256,9 +257,10 @@ def serve(page: gradio.Blocks, host: str = "127.0.0.1",
     "Answer until interrupted."
     page.queue(max_size=WAITING, api_open=False)
     letters = dict(font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    return page.launch(server_name=host, server_port=port, share=False, prevent_thread_lock=not wait,
-                       max_file_size=f"{MAX_MB}mb", allowed_paths=[], blocked_paths=[], quiet=True,
-                       footer_links=[], ssr_mode=False, pwa=False, mcp_server=False,
+    return page.launch(server_name=host, server_port=port, share=False, quiet=True,
+                       prevent_thread_lock=not wait, max_file_size=f"{MAX_MB}mb",
+                       allowed_paths=[], blocked_paths=[], footer_links=[],
+                       ssr_mode=False, pwa=False, mcp_server=False,
                        enable_monitoring=False, run_history=False, css=STYLE, show_error=False,
                        theme=gradio.themes.Default(**letters),
                        app_kwargs=dict(docs_url=None, redoc_url=None, openapi_url=None))

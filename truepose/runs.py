@@ -92,6 +92,7 @@ def check_parameters(notebook: str | Path,  # as for `run`
                     ) -> dict:  # all parameters: the defaults with the given ones in their place
     "Refuse unknown names, wrong types, and numbers that can be of nothing."
     declared, name = declared_parameters(notebook), find_notebook(notebook).name
+    for key in given.keys() & {"variant", "experiment"}: check_variant(given[key])
     for key, value in given.items():
         if key not in declared or key in OURS: raise InputError(_unknown(name, key, declared))
         kind = type(declared[key])
@@ -121,6 +122,9 @@ def parse_parameter(notebook: str | Path, key: str, text: str):
 # %% ../nbs/03_runs.ipynb #363dc755
 def check_variant(variant: str) -> str:
     "A variant's name: letters, digits, `_`, `-`, `.`, and one `/` at most; not hidden, no way out."
+    if not isinstance(variant, str) or len(variant) > 150:
+        raise InputError("variant must be a name of at most 150 letters, not "
+                         f"{str(variant)[:60]!r}")
     parts = variant.split("/")
     plain = all(c.isalnum() or c in "_-." for part in parts for c in part)
     visible = all(part and not part.startswith(".") for part in parts)

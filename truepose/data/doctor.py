@@ -21,7 +21,8 @@ from .parsing import check_parsing, label_names, read_labels
 from .formats import index_files, read_pair_list, read_points
 from .layouts import FRAMES, LAYOUTS, RULES, Layout, _foreign, find_first
 from .layouts import fit_picture, layout_of, layout_title, parsing_rule, read_kept
-from .checks import COUNTS, WPOSE_COUNTS, Finding, attempt, check_counts, check_files
+from .checks import COUNTS, WPOSE_COUNTS, Finding, add_some, attempt, check_counts
+from .checks import check_files
 from .checks import check_garments, check_pairs, check_pictures, count, error
 from .checks import read_list, spread, warning
 from .agreement import check_maps, check_points
@@ -106,8 +107,18 @@ def _examine_maps(findings: list, listing: Listing, sizes: dict, choices: Choice
     if maps is None: return ""
     findings += _lacking(place, "parsing map", listing.images, maps, "run the parser on them")
     listing.parsing = {name: maps[name] for name in listing.images if name in maps}
+    if listing.layout == "people":
+        add_some(findings, list(_other_sizes(listing.parsing, sizes)), place, len(maps))
     return check_maps(findings, place, listing.parsing, listing.keypoints, sizes,
                       choices.label_set, choices.rule)
+
+
+def _other_sizes(maps: dict, sizes: dict):  # name -> path; name -> (height, width) of its picture
+    for name, path in maps.items():
+        size = attempt([], picture_size, path)  # what cannot be read is said elsewhere
+        if size is None or size == sizes[name]: continue
+        what = f"size {size} (height, width) differs from the picture's {sizes[name]}"
+        yield error(path, what, "parse the same picture")
 
 
 def _no_maps(folder: Path, place: Path) -> Finding:
@@ -193,9 +204,13 @@ def examine(folder: str | Path,
     wanted = label_set or read_kept(folder).get("label_set")
     choices = Choices(folder / (parsing or row.maps), wanted, frame or row.frame, rule or row.rule)
     expected = {"people": {}, "wpose": WPOSE_COUNTS}.get(layout, COUNTS)
-    for split in ("train", "test") if "{split}" in row.pairs[0] else ("test",):
-        if not find_first(folder, row.pairs, split): continue
-        _examine_split(diagnosis, layout, split, choices, {} if subset else expected)
+    splits = ("train", "test") if "{split}" in row.pairs[0] else ("test",)
+    there = [split for split in splits if find_first(folder, row.pairs, split)]
+    if subset: expected = {}
+    for split in there: _examine_split(diagnosis, layout, split, choices, expected)
+    if not (there or diagnosis.findings):
+        lists = ", ".join(name.format(split="test") for name in row.pairs)
+        diagnosis.findings.append(error(folder, "no list of pairs", f"put one there ({lists})"))
     once = dict.fromkeys(diagnosis.findings)  # train and test may share a fault
     diagnosis.findings = sorted(once, key=lambda finding: finding.level != "error")
     return diagnosis

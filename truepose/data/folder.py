@@ -87,6 +87,8 @@ class People(Samples):
                  stamp: str,  # changes with the files and with how they are read
                  keep: bool):  # decoded pictures, in `cache/` of the folder; else decode each time
         self.folder, self.size, self.names, self.keep = Path(folder), tuple(size), names, keep
+        if min(self.size) < 1 or max(self.size) > 8192:
+            raise InputError(f"size: {self.size} (height, width); expected 1 to 8,192 pixels")
         self.stamp = hashlib.sha256(f"v4 {self.size} {stamp}".encode()).hexdigest()[:16]
         self.index = {name: i for i, name in enumerate(names)}
         arrays = self.arrays(kind, picture_fields(self.size), self._parts)

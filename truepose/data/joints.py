@@ -21,7 +21,7 @@ def check_keypoints(keypoints,  # anything array-like [..., 18, 3]
     wanted = f"{where}: keypoints must be 18 rows of three numbers x, y, visibility"
     if hasattr(keypoints, "detach"): keypoints = keypoints.detach().cpu().float()  # a tensor
     try: out = np.asarray(keypoints, dtype=np.float32)
-    except (TypeError, ValueError): raise InputError(wanted) from None
+    except (TypeError, ValueError, OverflowError): raise InputError(wanted) from None
     if out.ndim < 2 or out.shape[-1] != 3: raise InputError(f"{wanted}; got shape {out.shape}")
     joints = out.shape[-2]
     if joints != 18:
@@ -80,7 +80,11 @@ def place_error(xy: np.ndarray,  # [n, 2] of the known joints
                 f"multiply x by {width} and y by {height}")
     def inside(points): return ((points >= 0) & (points <= (width, height))).all(1)
     lost = int((~inside(xy)).sum())
-    if 2 * lost <= len(xy): return None
+    if 2 * lost <= len(xy):
+        far = xy[np.abs(xy).max(1).argmax()]
+        if np.abs(far).max() <= 10 * max(size): return None
+        return (f"a joint lies at x = {far[0]:.3g}, y = {far[1]:.3g}, far outside of "
+                f"{height}x{width} (height x width); give it visibility 0 if it is not known")
     (left, top), (right, bottom) = xy.min(0).round().astype(int), xy.max(0).round().astype(int)
     fix = "give the pose in pixels of this picture"
     if inside(xy[:, ::-1]).all(): fix = "x and y are exchanged: write x first"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..core import InputError, manifest, read_json, write_json
+from ..core import InputError, check_fields, manifest, read_json, write_json
 from .deepfashion import open_people
 from .folder import People
 from .parsing import REGIONS, label_names
@@ -79,9 +79,10 @@ def _same_content(out: Path, parameters: dict) -> bool:  # True: already complet
         write_json(begun, parameters)
         return False
     done = finished.is_file()
-    found = read_json(finished).get("params") if done else read_json(begun)
+    found = read_json(finished, params=dict)["params"] if done else read_json(begun)
+    check_fields(found, begun)
     if found != parameters:
-        keys = [key for key in parameters if (found or {}).get(key) != parameters[key]]
+        keys = [key for key in parameters if found.get(key) != parameters[key]]
         raise InputError(f"{out}: holds shards of another {', '.join(keys)}; "
                          "choose another folder or delete it")
     return done
@@ -101,6 +102,17 @@ def shard_rows(out: Path, plan: list, targets: dict) -> list:  # of dicts
                          pairs=sum(per_source), bytes=path.stat().st_size, sha256=digest))
     return rows
 
+# %% ../../nbs/data/89_packing.ipynb #a45bc820
+def _write_left(people: People, out: Path, plan: list, targets: dict, workers: int):
+    "The shards that are not there yet, if there is room for them."
+    left = [i for i in range(len(plan)) if not (out / shard_name(i)).is_file()]
+    _require_room(out, expected_bytes(people, sum([plan[i] for i in left], [])) if left else 0)
+
+    with ThreadPoolExecutor(workers) as pool:
+        def files_of(name): return name, sample_files(people, name, targets.get(name, []))
+        for number in tqdm(left, desc=out.name, unit="shard"):
+            write_shard(out / shard_name(number), pool.map(files_of, plan[number]))
+
 # %% ../../nbs/data/89_packing.ipynb #6e0a35fa
 def write_shards(people: People,  # their `pairs` say which pictures are needed
                  out: str | Path,  # folder
@@ -115,14 +127,12 @@ def write_shards(people: People,  # their `pairs` say which pictures are needed
     listed = hashlib.sha256(json_bytes(people.pairs)).hexdigest()[:16]
     parameters = dict(source=people.stamp, pairs=listed, size=list(people.size), persons=persons,
                       seed=seed, version=1)
+    absent = [place for place in (out, *out.parents) if not place.exists()]
     if _same_content(out, parameters): return out
-    left = [i for i in range(len(plan)) if not (out / shard_name(i)).is_file()]
-    _require_room(out, expected_bytes(people, sum([plan[i] for i in left], [])) if left else 0)
-
-    with ThreadPoolExecutor(workers) as pool:
-        def files_of(name): return name, sample_files(people, name, targets.get(name, []))
-        for number in tqdm(left, desc=out.name, unit="shard"):
-            write_shard(out / shard_name(number), pool.map(files_of, plan[number]))
+    try: _write_left(people, out, plan, targets, workers)
+    except InputError:  # nothing is left where there was nothing
+        if absent and not any(out.glob("*.tar")): shutil.rmtree(absent[-1])
+        raise
 
     write_table(out / "pairs.csv", [{"from": a, "to": b} for a, b in people.pairs], ["from", "to"])
     for stray in out.glob(".writing-*"): stray.unlink()  # of a process that was killed

@@ -42,7 +42,7 @@ _REGION_OF = {"hat": "hair", "sunglasses": "face",
 # %% ../../nbs/data/20_parsing.ipynb #a4514253
 def label_names(label_set: str) -> tuple:  # names in the order of their ids
     "The names of a label set; `InputError` for an unknown one."
-    if label_set not in LABEL_SETS:
+    if not isinstance(label_set, str) or label_set not in LABEL_SETS:
         known = ", ".join(LABEL_SETS)
         raise InputError(f"label_set {label_set!r} is unknown: choose one of {known}")
     return LABEL_SETS[label_set]

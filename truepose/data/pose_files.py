@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FORMS', 'DRAWN', 'keypoints_record', 'save_keypoints', 'Person', 'as_rows', 'as_person', 'has', 'read_ours',
            'is_size', 'said_size', 'read_openpose', 'read_openpose_list', 'read_by_name', 'read_editor',
-           'read_dresscode', 'read_mmpose', 'read_annotations', 'read_results', 'read_people', 'of_picture',
+           'read_dresscode', 'read_mmpose', 'read_annotations', 'as_score', 'read_results', 'read_people', 'of_picture',
            'choose_person', 'fit_frame', 'ReadPose', 'import_pose', 'from_content', 'load_keypoints']
 
 # %% ../../nbs/data/08_pose_files.ipynb #25343932
@@ -100,7 +100,7 @@ def read_ours(content, where: str) -> list | None:
 def is_size(size) -> bool:
     "Whether it is a list of two positive whole numbers."
     if not (isinstance(size, list) and len(size) == 2): return False
-    return all(isinstance(side, int) and side > 0 for side in size)
+    return all(isinstance(side, int) and 0 < side <= 10**6 for side in size)
 
 # %% ../../nbs/data/08_pose_files.ipynb #b75759d1
 def said_size(content: dict, where: str) -> tuple | None:  # (height, width)
@@ -183,8 +183,10 @@ def read_mmpose(content, where: str, image: str = "") -> list | None:
                 for person in read_mmpose(one["instances"], where, name) or []]
     if listed is content and not all(has(one, "keypoint_scores") for one in listed): return None
     people = [(one.get("keypoints"), one.get("keypoint_scores")) for one in listed]
-    if not all(isinstance(points, list) and isinstance(scores, list) and len(points) == len(scores)
-               for points, scores in people):
+    def whole(points, scores):
+        if not (isinstance(points, list) and isinstance(scores, list)): return False
+        return len(points) == len(scores) and all(isinstance(xy, list) for xy in points)
+    if not all(whole(*both) for both in people):
         raise InputError(f"{where}: each instance must have as many keypoints as keypoint_scores")
     return [as_person([[*xy[:2], score] for xy, score in zip(*both)], where, image=image)
             for both in people]
@@ -193,15 +195,25 @@ def read_mmpose(content, where: str, image: str = "") -> list | None:
 def read_annotations(content, where: str) -> list | None:
     "`images` and `annotations`: COCO."
     if not (has(content, "annotations") and isinstance(content["annotations"], list)): return None
-    images = {image.get("id"): image for image in content.get("images", []) if has(image)}
+    listed = content.get("images")
+    listed = listed if isinstance(listed, list) else []
+    images = {str(image.get("id")): image for image in listed if has(image)}
     found = []
     for row in content["annotations"]:
         if not has(row, "keypoints"): continue
-        image = images.get(row.get("image_id"), {})
+        image = images.get(str(row.get("image_id")), {})
         name = str(image.get("file_name", row.get("image_id", "")))
         found.append(as_person(row["keypoints"], where, True, image=name,
                                size=said_size(image, where)))
     return found
+
+
+def as_score(value, where: str) -> float:
+    "How sure a program was; 1 where it does not say."
+    try: return float(1 if value is None else value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: score is {str(value)[:40]!r}, not a number; "
+                         "estimate the pose again") from None
 
 
 def read_results(content, where: str) -> list | None:
@@ -209,7 +221,7 @@ def read_results(content, where: str) -> list | None:
     if not isinstance(content, list) or not content: return None
     if not all(has(row, "keypoints") for row in content): return None
     if any("keypoint_scores" in row for row in content): return None  # mmpose
-    return [as_person(row["keypoints"], where, score=float(row.get("score") or 1),
+    return [as_person(row["keypoints"], where, score=as_score(row.get("score"), where),
                       image=str(row.get("image_id", ""))) for row in content]
 
 # %% ../../nbs/data/08_pose_files.ipynb #4ddab00c

@@ -51,7 +51,7 @@ def write_shard(path: str | Path,  # e.g. `people-0000.tar`
 
 # %% ../../nbs/data/50_shards.ipynb #29be1ccc
 LARGEST_FILE = 200_000_000  # bytes of a picture or a record
-_MEMBER = re.compile(r"([\w-]+)\.([a-z]+)\.(png|json)", re.ASCII)
+_MEMBER = re.compile(r"([\w-]{1,200})\.([a-z]+)\.(png|json)", re.ASCII)
 
 
 class Member(io.BytesIO):
@@ -67,11 +67,12 @@ def _parts(path: Path, member: tarfile.TarInfo) -> tuple:  # name, kind, ending
     "What the name of a member says; `InputError` for what is no plain file of a sample."
     found = _MEMBER.fullmatch(member.name)
     if not (found and member.isreg()):
-        raise InputError(f"{path}: member {member.name!r} is not a plain file NAME.KIND.png or "
-                         "NAME.KIND.json; such an archive is not unpacked")
+        raise InputError(f"{path}: member {member.name[:90]!r} is not a plain file NAME.KIND.png "
+                         "or NAME.KIND.json; such an archive is not unpacked")
     if member.issparse() or member.size > LARGEST_FILE:
-        raise InputError(f"{path}: member {member.name!r} says that it holds {member.size:,} bytes; "
-                         f"a file of a sample has at most {LARGEST_FILE:,}; write the shard again")
+        raise InputError(f"{path}: member {member.name!r} says that it holds {member.size:,} "
+                         f"bytes; a file of a sample has at most {LARGEST_FILE:,}; "
+                         "write the shard again")
     return found.groups()
 
 # %% ../../nbs/data/50_shards.ipynb #75b2f395
@@ -121,7 +122,9 @@ def stamp_of(paths) -> str:  # 64 hex digits
     "Names, sizes and dates of files, as one hash; what is in them is not read."
     digest = hashlib.sha256()
     for path in paths:
-        stat = path.stat()
+        try: stat = path.stat()
+        except OSError as e:
+            raise InputError(f"{path}: cannot be read ({e.strerror}); get it again") from None
         line = f"{path.parent.name}/{path.name} {stat.st_size} {stat.st_mtime_ns}\n"
         digest.update(line.encode())
     return digest.hexdigest()

@@ -30,7 +30,8 @@ def load_surface(path,  # file name, or an open file; also of the finer map besi
                 ) -> np.ndarray:  # uint8 [h, w, 3], see `surface_places`
     "The surface map of a rendered picture: the place at each pixel's centre."
     with open_picture(path) as picture:
-        if picture.mode != "RGB" or picture.format != "PNG":
+        plain = picture.format == "PNG" and not getattr(picture, "is_animated", False)
+        if picture.mode != "RGB" or not plain:
             raise InputError(f"{path}: is {picture.format} of mode {picture.mode}, but a map of "
                              "numbers is a PNG of three bytes per pixel; render the people again")
         if size is None: return np.asarray(picture)

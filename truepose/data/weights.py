@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LARGEST', 'MOST_LAYERS', 'fits', 'check_numbers', 'check_config', 'read_config', 'weights_files', 'stored',
-           'weights_of', 'require_finite', 'load_network', 'refuse_packed', 'read_state']
+           'weights_of', 'require_finite', 'refuse_packed', 'load_network', 'read_state']
 
 # %% ../../nbs/data/52_weights.ipynb #8b05d019
 import functools
@@ -76,8 +76,8 @@ def check_config(config: dict,  # of a `config.json`
     for name, value in own.items():
         if name not in known:
             if value in (None, False): continue
-            raise InputError(f"{where}: {network.__name__} has no setting {name!r}; is it misspelt, "
-                             "or of another network?")
+            raise InputError(f"{where}: {network.__name__} has no setting {name!r}; is it "
+                             "misspelt, or of another network?")
         hint, default = known[name]
         if value is None and default is None or hint is None or fits(value, hint): continue
         raise InputError(f"{where}: {name} is {str(value)[:40]!r}, but {network.__name__} wants "
@@ -91,8 +91,8 @@ def check_config(config: dict,  # of a `config.json`
 def read_config(network: type,  # or scheduler
                 path: Path) -> dict:
     "The settings in a file, checked, under today's names."
-    config = read_json(path)
-    if isinstance(config, dict) and hasattr(network, "today"): config = network.today(config)
+    config = read_json(path, _class_name=str)
+    if hasattr(network, "today"): config = network.today(config)
     check_config(config, network, path)
     return config
 
@@ -143,7 +143,7 @@ def weights_of(network: type, config: dict, where) -> int:
     settings = {name: value for name, value in config.items() if name in _settings(network)}
     try:
         with torch.device("meta"): built = network(**settings)
-    except InputError: raise
+    except InputError as e: raise InputError(f"{where}: {e}") from None
     except Exception as e:  # whatever a constructor meets
         raise InputError(f"{where}: these are no settings of {network.__name__} "
                          f"({_first_line(e)}); get the file again") from None
@@ -156,6 +156,17 @@ def require_finite(network: torch.nn.Module, where):
         if weight.is_floating_point() and not torch.isfinite(weight).all():
             raise InputError(f"{where}: weight {name} is not finite (NaN or infinite); "
                              "take the weights of another run, or get the file again")
+
+# %% ../../nbs/data/52_weights.ipynb #e36830f6
+def refuse_packed(path: Path):
+    "`InputError` for a file of torch's format that holds more than its own size."
+    if not zipfile.is_zipfile(path): return
+    with zipfile.ZipFile(path) as archive:
+        inner = archive.infolist()
+    held = sum(entry.file_size for entry in inner)
+    if held > path.stat().st_size or any(entry.compress_type for entry in inner):
+        raise InputError(f"{path}: is packed, or says that it holds {held:,} bytes; torch.save "
+                         "does not pack: take the file that it wrote")
 
 # %% ../../nbs/data/52_weights.ipynb #f5b2d096
 def load_network(network: type,  # of diffusers' kind
@@ -192,17 +203,6 @@ def load_network(network: type,  # of diffusers' kind
                              f"{folder}/config.json, e.g. {list(names)[0]}")
     require_finite(model, files[0])
     return model.eval()
-
-
-def refuse_packed(path: Path):
-    "`InputError` for a file of torch's format that holds more than its own size."
-    if not zipfile.is_zipfile(path): return
-    with zipfile.ZipFile(path) as archive:
-        inner = archive.infolist()
-    held = sum(entry.file_size for entry in inner)
-    if held > path.stat().st_size or any(entry.compress_type for entry in inner):
-        raise InputError(f"{path}: is packed, or says that it holds {held:,} bytes; torch.save "
-                         "does not pack: take the file that it wrote")
 
 # %% ../../nbs/data/52_weights.ipynb #09c85db2
 def read_state(path: str | Path,

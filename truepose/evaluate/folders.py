@@ -6,7 +6,9 @@
 __all__ = ['summary', 'evaluation_stamp', 'measure_set', 'check_truth', 'evaluate_set', 'evaluate_folders']
 
 # %% ../../nbs/evaluate/56_folders.ipynb #b8ee7827
+import contextlib
 import functools
+import glob
 import json
 import shutil
 import tempfile
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import write_json
+from ..core import InputError, alone, write_json
 from ..data.pose import load_keypoints
 from ..data.images import picture_size
 from ..data.shards import stamp_of
@@ -168,12 +170,24 @@ def evaluation_stamp(measuring: Measuring,
     return fingerprint(text=_code_stamp() + json.dumps(settings))
 
 
-def _work_folder(out: str | Path | None, stamp: str) -> Path:
-    "A folder for the parts; a temporary one if there is no `out`."
-    if out is None: return Path(tempfile.mkdtemp(prefix="truepose-"))
-    folder = Path(out).parent / f".{Path(out).stem}-{stamp[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextlib.contextmanager
+def _work_folder(out: str | Path | None, stamp: str):
+    "Yields a folder for the parts; a kill leaves it to the next run, a refusal leaves nothing."
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="truepose-") as folder: yield Path(folder)
+        return
+    out, new = Path(out), not Path(out).parent.exists()
+    folder, refused = out.parent / f".{out.stem}-{stamp[:16]}", None
+    with alone(out, "evaluating"):
+        for old in out.parent.glob(f".{glob.escape(out.stem)}-{'[0-9a-f]' * 16}"):
+            if old != folder: shutil.rmtree(old)  # of other files than those that are there
+        folder.mkdir(exist_ok=True)
+        try: yield folder
+        except InputError as e: refused = e
+        shutil.rmtree(folder)
+    if refused is None: return
+    if new: out.parent.rmdir()
+    raise refused
 
 # %% ../../nbs/evaluate/56_folders.ipynb #c81c1f27
 def _measure_all(measuring: Measuring, folders: Folders, work: Path, progress: bool) -> list:
@@ -247,22 +261,21 @@ def evaluate_set(folders: Folders,
     "Everything about one set of pictures, in files; killed, it goes on."
     others = None if against is None else read_against(against)
     stamp = evaluation_stamp(measuring, folders, reference)
-    work = _work_folder(out, stamp)
-    rows, results = measure_set(folders, measuring, reference, work, progress)
-    ceiling = work / "ceiling"
-    named = bound_sets(folders, measuring.strict, ceiling, progress=progress) if bounds else {}
-    for name, bound in named.items():
-        measured = measure_set(bound, measuring, reference, work / name, progress)
-        _add_bound(name, rows, results, *measured)
+    with _work_folder(out, stamp) as work:
+        rows, results = measure_set(folders, measuring, reference, work, progress)
+        ceiling = work / "ceiling"
+        named = bound_sets(folders, measuring.strict, ceiling, progress=progress) if bounds else {}
+        for name, bound in named.items():
+            measured = measure_set(bound, measuring, reference, work / name, progress)
+            _add_bound(name, rows, results, *measured)
 
-    notes = [*reference.notes, *(note for bound in named.values() for note in bound.notes)]
-    report = _report(results, folders, notes) | dict(stamp=stamp)
-    if others is not None:
-        report["against"] = dict(table=str(against), measures=compare_tables(rows, others))
-    if out is not None:  # the table first: where there is a report, it is whole
-        write_rows(Path(out).with_suffix(".csv"), rows, tuple(rows[0]))
-        write_json(out, report)
-    shutil.rmtree(work)
+        notes = [*reference.notes, *(note for bound in named.values() for note in bound.notes)]
+        report = _report(results, folders, notes) | dict(stamp=stamp)
+        if others is not None:
+            report["against"] = dict(table=str(against), measures=compare_tables(rows, others))
+        if out is not None:  # the table first: where there is a report, it is whole
+            write_rows(Path(out).with_suffix(".csv"), rows, tuple(rows[0]))
+            write_json(out, report)
     return report
 
 # %% ../../nbs/evaluate/56_folders.ipynb #2f21754a

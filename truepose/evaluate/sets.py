@@ -60,15 +60,14 @@ def join_parts(parts,  # arrays [k, d], one after the other
                n: int,  # rows of all of them
                path: Path):  # `.npy` to write
     "All parts in one file, of which one part is in memory at a time."
-    done = 0
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         for part in parts:
-            if not done:
-                shape = n, part.shape[1]
-                whole = np.lib.format.open_memmap(temporary, "w+", part.dtype, shape)
-            whole[done:done + len(part)] = part
-            done += len(part)
-        whole.flush()
+            part = np.ascontiguousarray(part)
+            if not file.tell():
+                kind = np.lib.format.dtype_to_descr(part.dtype)
+                about = dict(descr=kind, fortran_order=False, shape=(n, part.shape[1]))
+                np.lib.format.write_array_header_1_0(file, about)
+            file.write(part.data)
 
 # %% ../../nbs/evaluate/54_sets.ipynb #9bc71d8d
 def _seen(path: Path, partner: Path | None, protocol: Protocol, side: str) -> np.ndarray:

@@ -113,11 +113,11 @@ def image_weights(path: str | Path,  # in open_clip's or OpenAI's layout
     path = Path(path)
     if not path.is_file(): raise InputError(f"clip_pretrained: {path}: no such file")
     refuse_pointers(path)
-    refuse_packed(path)
     if is_torchscript(path):
         raise InputError(f"clip_pretrained: {path} is TorchScript, a program, which is not run; "
                          "take its weights out where you trust it: "
                          "torch.save(torch.jit.load(FILE, 'cpu').state_dict(), NEW_FILE)")
+    refuse_packed(path)
     try: weights = load_state_dict(str(path))
     except (OSError, EOFError, RuntimeError, UnpicklingError, SafetensorError) as e:
         raise InputError(f"clip_pretrained: {path} holds no weights that are safe to read "

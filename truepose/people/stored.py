@@ -143,10 +143,11 @@ def on_neck(surface: np.ndarray,  # uint8 [h, w, 3], see `surface_map`
     return z > collarbone + 0.6 * np.maximum(0, np.abs(x) - 0.06)
 
 
-def stored_parsing(folder: str | Path, name: str, label_set: str,  # cihp, lip or atr
+def stored_parsing(files,  # `FolderSet`, `ShardSet` or `LoadedShard`; or the folder of a set
+                   name: str, label_set: str,  # cihp, lip or atr
                   ) -> np.ndarray:  # uint8 [h, w] ids of that set
     "The parsing map of a rendered picture in the label set that is asked for."
-    files = open_set(folder)
+    if isinstance(files, (str, Path)): files = open_set(files)
     surface, parsing = [files.find(kind, name) for kind in ("surface", "parsing")]
     labels = load_parsing(parsing)
     return relabel(labels, label_set, on_neck(load_surface(surface, labels.shape)))

@@ -23,7 +23,7 @@ from ..core import InputError, alone, atomic_folder, atomic_write, check_fields,
 from ..core import package_dir, read_json, write_json
 from ..data.parsing import label_names
 from ..data.tables import write_table
-from ..data.shards import png_bytes, read_shard, unpack_shard, write_shard
+from ..data.shards import LoadedShard, png_bytes, read_shard, unpack_shard, write_shard
 from .persons import DRAWS, SPLITS, get_world
 from .stored import stored_parsing
 from .records import person_samples
@@ -98,19 +98,23 @@ def read_manifest(folder: Path) -> dict:
         raise InputError(f"{path}: lists no files; was it written by `truepose people`?")
     for name, known in made["files"].items():
         inner = PurePosixPath(name)
-        if inner.is_absolute() or ".." in inner.parts or "\0" in name or not isinstance(known, str):
-            raise InputError(f"{path}: files names {name!r}, with {str(known)[:70]!r}; expected "
-                             "names in this folder, each with its SHA-256; get the set again")
+        named = inner.parts and "\0" not in name and max(map(len, inner.parts)) < 200
+        outside = inner.is_absolute() or ".." in inner.parts
+        if not named or outside or not isinstance(known, str):
+            raise InputError(f"{path}: files names {name[:90]!r}, with {str(known)[:70]!r}; "
+                             "expected names in this folder, each with its SHA-256; "
+                             "get the set again")
     return made
 
 # %% ../../nbs/people/77_writing.ipynb #c4476964
 def is_complete(out: Path, parameters: dict) -> bool:
     "Whether a folder holds all of these people; one with others is refused."
     finished, begun = out / "manifest.json", out / "parameters.json"
-    done = finished.is_file()
+    done = finished.exists()
     if not (done or begun.is_file()): return False
-    found = read_manifest(out)["params"] if done else read_json(begun)
-    if found == parameters: return done
+    made = read_manifest(out) if done else {"params": read_json(begun)}
+    found, several = made["params"], "splits" in made
+    if found == parameters and several == (done and "splits" in parameters): return done
     raise InputError(f"{out}: holds people made with {found}, not {parameters}; "
                      "choose another folder or delete it")
 
@@ -192,9 +196,12 @@ def unpack_set(folder: Path, out: Path, label_set: str) -> Path:
     "The files of all shards, the tables, and a manifest of these files."
     made = read_manifest(folder)
     for path in shard_paths(folder):
+        shard = LoadedShard(path.read_bytes(), str(path))
+        for name in shard.names:
+            for kind in FILES: shard.find(kind, name)  # or a refusal
         for name in unpack_shard(path, out, leave=("attributes",)):
             if label_set == "cihp": continue
-            ids = stored_parsing(out, name, label_set)
+            ids = stored_parsing(shard, name, label_set)
             with atomic_write(out / "parsing" / f"{name}.png") as temporary:
                 temporary.write_bytes(png_bytes(ids))
     for name in TABLES:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['to_labels', 'parser_network', 'region_logits', 'backgrounds', 'backdrop', 'augment', 'dice_loss', 'ParserObjective',
-           'parser_batch', 'region_iou', 'largest', 'Parser', 'load_parser', 'SegFormerParser']
+           'parser_batch', 'region_iou', 'largest', 'Parser', 'load_parser', 'load_segformer', 'SegFormerParser']
 
 # %% ../../nbs/photo/10_parser.ipynb #779b27c5
 from pathlib import Path
@@ -202,7 +202,8 @@ def largest(logits: torch.Tensor,  # [n, h, w]
            ) -> torch.Tensor:  # uint8 [height, width], from 0 to n - 1
     "Which of n numbers is the largest at each pixel, once they are enlarged."
     def enlarged(i):
-        return F.interpolate(logits[None, i:i + 1], size, mode="bilinear", align_corners=False)[0, 0]
+        one = logits[None, i:i + 1]
+        return F.interpolate(one, size, mode="bilinear", align_corners=False)[0, 0]
     best, labels = enlarged(0), torch.zeros(size, dtype=torch.uint8, device=logits.device)
     for i in range(1, len(logits)):
         large = enlarged(i)
@@ -248,7 +249,7 @@ def load_parser(folder: str | Path | None = None,  # with config.json and safete
     raise InputError(f"{folder}/config.json: a network of {channels[0]} and {channels[1]} channels "
                      f"and size {size} is no parser of this project; name another folder")
 
-# %% ../../nbs/photo/10_parser.ipynb #38838816
+# %% ../../nbs/photo/10_parser.ipynb #83d68bba
 def _plain(name: str) -> str:
     "A label's name without regard to case and to what joins its words."
     return name.lower().replace("_", "-").replace(" ", "-")
@@ -265,32 +266,42 @@ def _label_set(names: dict,  # id -> name, of a checkpoint
                      f"{', '.join(LABEL_SETS)}")
 
 
+def load_segformer(folder: Path):
+    "A network with all its weights, or an `InputError` that names the fault."
+    from transformers import SegformerForSemanticSegmentation
+    from transformers.utils.logging import disable_progress_bar
+    refuse_pointers(folder)
+    config = folder / "config.json"
+    check_numbers(read_json(config, id2label=dict), str(config))
+    disable_progress_bar()
+    load = SegformerForSemanticSegmentation.from_pretrained
+    try:
+        network, found = load(folder, local_files_only=True, use_safetensors=True,
+                              output_loading_info=True)
+    except Exception as e:  # transformers has many ways to say that it cannot be
+        said = (str(e) or repr(e)).splitlines()[0]
+        raise InputError(f"{folder}: not a SegFormer checkpoint ({said}); "
+                         "get it again") from None
+    lost = [*found["missing_keys"], *found["mismatched_keys"]]
+    if lost:
+        raise InputError(f"{folder}: {len(lost)} weights are missing or of another shape, "
+                         f"e.g. {lost[0]}; get the checkpoint again")
+    require_finite(network, folder)
+    return network
+
+# %% ../../nbs/photo/10_parser.ipynb #80fa5ca6
 class SegFormerParser:
     "A SegFormer checkpoint as a function of a picture. It takes no notice of the pose."
     def __init__(self,
                  folder: str | Path,  # with config.json and model.safetensors
                  size: tuple = (512, 512)):  # (height, width) at work
-        from transformers import SegformerForSemanticSegmentation
         config = Path(folder) / "config.json"
         if not config.is_file():
             raise InputError(f"{folder}: no config.json; "
                              "name the folder of a downloaded SegFormer checkpoint")
         if not any(Path(folder).glob("*.safetensors")):
             raise InputError(f"{folder}: no *.safetensors; other weight files are not read")
-        refuse_pointers(folder)
-        check_numbers(read_json(config, id2label=dict), str(config))
-        load = SegformerForSemanticSegmentation.from_pretrained
-        try:
-            network, found = load(folder, local_files_only=True, use_safetensors=True,
-                                  output_loading_info=True)
-        except Exception as e:  # transformers has many ways to say that it cannot be
-            said = (str(e) or repr(e)).splitlines()[0]
-            raise InputError(f"{folder}: not a SegFormer checkpoint ({said}); get it again") from None
-        lost = [*found["missing_keys"], *found["mismatched_keys"]]
-        if lost:
-            raise InputError(f"{folder}: {len(lost)} weights are missing or of another shape, "
-                             f"e.g. {lost[0]}; get the checkpoint again")
-        require_finite(network, folder)
+        network = load_segformer(Path(folder))
         self.network = network.eval()
         self.label_set, self.size = _label_set(network.config.id2label, config), size
 

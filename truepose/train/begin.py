@@ -13,8 +13,8 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from ..core import InputError, read_json, write_json
-from .loop import Fit, checkpoints
+from ..core import InputError, check_fields, read_json, write_json
+from .loop import Fit, checkpoints, hold
 
 # %% ../../nbs/train/12_begin.ipynb #add024fb
 _FREE = {"accumulate", "checkpoint_minutes", "checkpoint_steps", "keep_optimizer",
@@ -46,7 +46,10 @@ def _plain(settings: dict) -> dict:
 def steps_done(folder: Path) -> int:
     "The step of the newest checkpoint of a run; 0 without one."
     found = checkpoints(folder)
-    return int(found[-1].stem.removeprefix("step_")) if found else 0
+    number = found[-1].stem.removeprefix("step_") if found else "0"
+    if number.isdecimal(): return int(number)
+    raise InputError(f"{found[-1]}: no checkpoint of a run, which are called step_NUMBER.pt; "
+                     "move it elsewhere")
 
 
 def begin(accelerator: Accelerator,
@@ -57,14 +60,16 @@ def begin(accelerator: Accelerator,
     "Goes on with a run or begins it; `InputError` if it was begun with other settings."
     written = folder / "settings.json"
     if not restart and written.is_file() and checkpoints(folder):
-        changes = differences(read_json(written), settings)
+        then = read_json(written)
+        check_fields(then, written)
+        changes = differences(then, settings)
         if changes:
             raise InputError(f"{folder}: was begun with {'; '.join(changes)}. Take another "
                              "variant, or begin again with restart=true")
     accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        if restart: shutil.rmtree(folder, ignore_errors=True)
-        write_json(written, settings)
+    with hold(accelerator, folder):  # what is at work is not deleted
+        if restart and accelerator.is_main_process: shutil.rmtree(folder, ignore_errors=True)
+        if accelerator.is_main_process: write_json(written, settings)
     accelerator.wait_for_everyone()
     return steps_done(folder)
 
@@ -73,7 +78,8 @@ def say_how_it_ended(folder: Path, begun: int,  # steps that were done before
                      ended: Fit):
     "Says that nothing was left to do; raises for a run that was stopped."
     if not ended.finished:
-        raise RuntimeError(f"{folder}: stopped at step {ended.step}; run it again to go on")
+        raise RuntimeError(f"{folder}: stopped at step {ended.step}; run it again, "
+                           "without restart, to go on")
     if begun and ended.step == begun:
         print(f"{folder.parent.name}: had finished at step {begun}, so nothing was learnt. "
               "More steps or minutes go on; restart=true begins again")

@@ -38,6 +38,7 @@ from torch import nn
 
 from ..core import InputError, alone, atomic_write, autocast, best_dtype
 from ..data.tables import read_numbers, write_table
+from ..data.weights import read_state
 
 # %% ../../nbs/train/10_loop.ipynb #b5f7b5e4
 def step_generator(seed: int,
@@ -149,7 +150,7 @@ def save_checkpoint(folder: Path, state: dict):
 def _read_checkpoint(path: Path):
     "The state in a file; None, with a warning, if it is broken."
     try:
-        state = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        state = read_state(path, mmap=True)
         lacking = _FIELDS - set(state)
         if not lacking: return state
         broken = f"it has no {sorted(lacking)[0]}"

@@ -99,7 +99,8 @@ _COUNTS = ("sources", "pictures", "pairs", "bytes")
 
 
 def _is_row(row) -> bool:
-    if not isinstance(row, dict) or not isinstance(row.get("sha256"), str): return False
+    if not isinstance(row, dict): return False
+    if not all(isinstance(row.get(key), str) for key in ("sha256", "file")): return False
     counts = [row.get(key) for key in _COUNTS]
     return all(type(n) is int and 0 < n <= LARGEST for n in counts)
 
@@ -110,7 +111,9 @@ def read_manifest(pattern: str) -> tuple:  # list of `Shard`, (height, width)
     made = read_json(Member(fetch(where, 2**26), where))
     fields = made if isinstance(made, dict) else {}
     rows, size = fields.get("shards"), fields.get("size")
-    if not (isinstance(rows, list) and isinstance(size, list) and all(map(_is_row, rows))):
+    sized = isinstance(size, list) and len(size) == 2 and all(
+        type(side) is int and 0 < side <= 8192 for side in size)
+    if not (isinstance(rows, list) and sized and all(map(_is_row, rows))):
         raise InputError(f"{where}: is no manifest of packed shards; "
                          "write them with `truepose shards`")
     known = {row.get("file"): row for row in rows}
@@ -128,7 +131,8 @@ def read_targets(shard: LoadedShard) -> dict:  # source name -> names of its tar
     for name in shard.names:
         file = shard.find("targets", name)
         targets = read_json(file)
-        if not isinstance(targets, list) or not all(t in shard.samples for t in targets):
+        def known(name): return isinstance(name, str) and name in shard.samples
+        if not isinstance(targets, list) or not all(map(known, targets)):
             raise InputError(f"{file}: must be a list of names of pictures in the same shard")
         if targets: found[name] = targets
     return found
