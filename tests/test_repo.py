@@ -237,7 +237,7 @@ def test_requirements_cover_the_imports():
     "What an exported module imports is a requirement, so that `pip install .` suffices."
     named = {"PIL": "pillow", "skimage": "scikit-image", "open_clip": "open_clip_torch", "yaml": "pyyaml"}
     known = {re.split("[=<>]", pin)[0].lower() for pin in SETTINGS["requirements"].split()} | {"truepose", "huggingface_hub", "jupyter_client"}  # the last two come with diffusers and papermill
-    known |= {"peft", "bitsandbytes", "rtmlib", "onnxruntime"}  # optional: LoRA, 8-bit AdamW and RTMPose say so themselves where they are missing
+    known |= {"peft", "bitsandbytes", "rtmlib", "onnxruntime", "gradio"}  # optional: LoRA, 8-bit AdamW, RTMPose and the demo say so themselves where they are missing
     imports = {}
     for path in (ROOT/"truepose").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

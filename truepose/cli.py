@@ -542,7 +542,7 @@ def in_cihp(garments: dict,  # of `read_garments`
     return {region: (image, to_labels(to_regions(labels, label_set)), keypoints)
             for region, (image, labels, keypoints) in garments.items()}
 
-
+# %% ../nbs/90_cli.ipynb #6594bf5e
 def open_pipeline(weights: Path):  # `TruePosePipeline`
     "A saved pipeline; its progress is shown on a terminal alone."
     import torch

@@ -213,7 +213,7 @@ STYLE = """.gradio-container { max-width: min(1400px, 100vw) !important; margin:
 .examples .thumbnail-lg img { height: 84%; object-position: top; }
 @media (max-width: 600px) { .drawn { height: 260px !important; } }"""
 
-
+# %% ../nbs/89_page.ipynb #ec8bb0a3
 def build(desk: Desk) -> gradio.Blocks:
     "The page, not yet served."
     first = desk.examples[0]

@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from ..core import InputError, asset
 from ..data.surface import SURFACE_STEP, surface_places
+from ..data.weights import read_state
 from ..method.clip import RegionCLIP, square
 
 # %% ../../nbs/evaluate/20_features.ipynb #cce9f76c
@@ -45,10 +46,7 @@ def load_weights(key: str,  # of `WEIGHTS`
         if key == "inception_fid": source = "the releases of mseitzer/pytorch-fid"
         raise Absent(f"needs {WEIGHTS[key]} from {source}: put it into the folder checkpoints/ "
                      "of torch.hub.get_dir(), usually ~/.cache/torch/hub")
-    try: return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e:
-        raise InputError(f"{path}: not readable as weights ({type(e).__name__}); "
-                         "delete it and put the original there") from None
+    return read_state(path, "weights")
 
 # %% ../../nbs/evaluate/20_features.ipynb #2568d7a0
 _ON_CPU, _ON_GPU = 8, 64  # pictures of a batch

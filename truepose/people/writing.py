@@ -197,6 +197,7 @@ def unpack_set(folder: Path, out: Path, label_set: str) -> Path:
     made = read_manifest(folder)
     for path in shard_paths(folder):
         shard = LoadedShard(path.read_bytes(), str(path))
+        if not shard.names: raise InputError(f"{path}: holds no picture; get the set again")
         for name in shard.names:
             for kind in FILES: shard.find(kind, name)  # or a refusal
         for name in unpack_shard(path, out, leave=("attributes",)):

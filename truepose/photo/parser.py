@@ -269,11 +269,12 @@ def _label_set(names: dict,  # id -> name, of a checkpoint
 def load_segformer(folder: Path):
     "A network with all its weights, or an `InputError` that names the fault."
     from transformers import SegformerForSemanticSegmentation
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils import logging
     refuse_pointers(folder)
     config = folder / "config.json"
     check_numbers(read_json(config, id2label=dict), str(config))
-    disable_progress_bar()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what it would say in a page is said below in a line
     load = SegformerForSemanticSegmentation.from_pretrained
     try:
         network, found = load(folder, local_files_only=True, use_safetensors=True,
