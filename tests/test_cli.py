@@ -566,7 +566,7 @@ def test_a_terminated_run_leaves_no_process_behind(tmp_path):
     assert all(map(running, pids))
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and said.endswith("goes on from there\n"), said
+    assert process.returncode == 130 and said.endswith("begins it again, with the people and pictures that it has kept\n"), said
     deadline = time.time() + 10
     while any(map(running, pids)) and time.time() < deadline: time.sleep(.2)
     assert not any(map(running, pids)), "the kernel or its child lives on"

@@ -177,7 +177,8 @@ def test_openai_is_built_with_quickgelu_and_stays_so(eye, sd, tmp_path):
 def test_open_clip_is_asked_for_the_right_model(name, tag, asked):
     "At the sizes of `paper` and `paper21`, without their weights."
     from truepose.method import clip
-    with patch.object(clip, "random_tower", side_effect=StopIteration) as tower, pytest.raises(StopIteration):
+    with patch.object(clip, "file_of_weights"), patch.object(clip, "image_weights"), \
+         patch.object(clip, "random_tower", side_effect=StopIteration) as tower, pytest.raises(StopIteration):
         clip.clip_from_open_clip(name, tag)
     tower.assert_called_once_with(asked)
     assert name in {get_preset(preset).clip["name"] for preset in ("paper", "paper21")}

@@ -150,9 +150,10 @@ def weights_of(network: type, config: dict, where) -> int:
     return sum(weight.numel() for weight in built.state_dict().values())
 
 
-def require_finite(network: torch.nn.Module, where):
+def require_finite(weights: dict,  # of tensors, as a `state_dict`
+                   where):  # what to call them in messages
     "`InputError` for weights that are no numbers."
-    for name, weight in network.state_dict().items():
+    for name, weight in weights.items():
         if weight.is_floating_point() and not torch.isfinite(weight).all():
             raise InputError(f"{where}: weight {name} is not finite (NaN or infinite); "
                              "take the weights of another run, or get the file again")
@@ -183,8 +184,9 @@ def load_network(network: type,  # of diffusers' kind
     built = weights_of(network, config, folder / "config.json")
     held = sum(math.prod(shape) for shape, _ in there.values())
     if built != held if there else built > sum(file.stat().st_size for file in files):
-        raise InputError(f"{files[0]}: does not hold the {built:,} numbers of the network of "
-                         f"{folder / 'config.json'}; the two are of different networks")
+        raise InputError(f"{files[0]}: cannot be read as {network.__name__}: it does not hold the "
+                         f"{built:,} numbers of {folder / 'config.json'}; the two are of "
+                         "different networks")
     for file in files: refuse_packed(file)
     dtype = dtype or next((dtype for _, dtype in there.values()), torch.float32)
     # 2. the network
@@ -201,7 +203,7 @@ def load_network(network: type,  # of diffusers' kind
         if names:
             raise InputError(f"{files[0]}: {len(names)} weights are {kind} for "
                              f"{folder}/config.json, e.g. {list(names)[0]}")
-    require_finite(model, files[0])
+    require_finite(model.state_dict(), files[0])
     return model.eval()
 
 # %% ../../nbs/data/52_weights.ipynb #09c85db2

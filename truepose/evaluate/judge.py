@@ -8,7 +8,6 @@ __all__ = ['WORDS', 'KINDS', 'WHAT', 'ABOUT', 'kind_of', 'garment_answers', 'col
            'named_in', 'answer_rows', 'agreement', 'shares_right']
 
 # %% ../../nbs/evaluate/60_judge.ipynb #bcb42ad4
-import fcntl
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from ..core import autocast
+from ..core import alone, autocast
 from ..data.folder import People
 from ..data.parsing import GROUPS
 from .methods import fingerprint
@@ -230,8 +229,7 @@ def train_judge(lesson: Lesson,
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     judge = Judge(lesson)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder / "judge", "training it", wait=True):  # `fit` locks the folder
         ended = fit(judge, partial(lesson_batch, lesson), folder, steps, judge.rate, seed,
                     weight_decay=.05, ema_decay=.998, max_minutes=max_minutes, trackers=())
     judge, chance = judge.cpu(), torch.Generator().manual_seed(seed)

@@ -28,7 +28,7 @@ from torch import nn
 from ..config import Preset, get_preset
 from ..core import InputError, refuse_pointers
 from ..data.parsing import REGIONS, region_crops
-from ..data.weights import load_network, refuse_packed
+from ..data.weights import load_network, refuse_packed, require_finite
 
 # %% ../../nbs/method/30_clip.ipynb #bc085fff
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the pixels that CLIP was trained on
@@ -123,12 +123,9 @@ def image_weights(path: str | Path,  # in open_clip's or OpenAI's layout
         raise InputError(f"clip_pretrained: {path} holds no weights that are safe to read "
                          f"({type(e).__name__}); expected safetensors or a state_dict") from None
     half = "visual."
-    image = {k.removeprefix(half): v for k, v in weights.items() if k.startswith(half)}
-    spoilt = next((k for k, v in image.items() if not torch.isfinite(v).all()), None)
-    if spoilt is not None:
-        raise InputError(f"clip_pretrained: {path}: weight {half}{spoilt} is not finite (NaN or "
-                         "infinite); get the file again")
-    if image: return image
+    image = {k: v for k, v in weights.items() if k.startswith(half)}
+    require_finite(image, f"clip_pretrained: {path}")
+    if image: return {k.removeprefix(half): v for k, v in image.items()}
     raise InputError(f"clip_pretrained: {path} has no weights {half}*; expected open_clip's layout "
                      "(open_clip_model.safetensors), not that of transformers")
 

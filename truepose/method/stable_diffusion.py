@@ -69,11 +69,14 @@ def other_unet(config: dict,
     if kind != "UNet2DConditionModel": return f"a {kind}"
     channels = config.get("in_channels", 4)
     if channels != wanted:
-        return f"{OTHER_CHANNELS.get(channels, 'another model')} (in_channels {channels})"
+        known = OTHER_CHANNELS if isinstance(channels, int) else {}
+        return f"{known.get(channels, 'another model')} (in_channels {channels})"
     for setting, name in OTHER_INPUTS.items():
         if config.get(setting): return f"{name} ({setting} {config[setting]})"
-    blocks = [*config.get("down_block_types", ()), *config.get("up_block_types", ()),
-              config.get("mid_block_type", "UNetMidBlock2DCrossAttn")]
+    blocks = [config.get("mid_block_type", "UNetMidBlock2DCrossAttn")]
+    for side in ("down_block_types", "up_block_types"):
+        some = config.get(side, ())
+        blocks += some if isinstance(some, (list, tuple)) else [some]
     foreign = [str(block) for block in blocks if block not in BLOCKS]
     if foreign: return f"a model of other blocks ({foreign[0]})"
     width = config.get("cross_attention_dim")
@@ -107,9 +110,9 @@ def check_sd_folder(folder: str | Path):
     patches = kind == "PatchCodec"  # a base of ours, see below
     file = folder / "unet" / "config.json"
     unet = read_json(file, _class_name=str)
-    if unet["_class_name"] == "UNet2DConditionModel": check_config(unet, UNet2DConditionModel, file)
     other = other_unet(unet, channels if patches else 4)
     if other: raise InputError(f"{folder}/unet/config.json: {other}; {WANTED}")
+    check_config(unet, UNet2DConditionModel, file)
     if patches or (kind, channels) == ("AutoencoderKL", 4): return
     raise InputError(f"{folder}/vae/config.json: a {kind} of {channels} channels; "
                      "expected Stable Diffusion's AutoencoderKL of 4")

@@ -287,7 +287,7 @@ def load_segformer(folder: Path):
     if lost:
         raise InputError(f"{folder}: {len(lost)} weights are missing or of another shape, "
                          f"e.g. {lost[0]}; get the checkpoint again")
-    require_finite(network, folder)
+    require_finite(network.state_dict(), folder)
     return network
 
 # %% ../../nbs/photo/10_parser.ipynb #80fa5ca6

@@ -80,5 +80,5 @@ def pipeline_from_checkpoint(checkpoint: str | Path,  # `step_<n>.pt` of a run
         raise InputError(f"{checkpoint}: does not fit {folder}/model, "
                          f"which has other sizes or options: {first}") from None
     merge_lora(pipe.model)
-    require_finite(pipe.model, checkpoint)
+    require_finite(pipe.model.state_dict(), checkpoint)
     return pipe
