@@ -199,6 +199,12 @@ def latex_table(heads: list, lines: list) -> str:
     return "\n".join([f"\\begin{{tabular}}{{{columns}}}", *body, "\\end{tabular}", ""])
 
 # %% ../nbs/04_figures.ipynb #1f0599e1
+def _half(line: dict) -> str:
+    "Half of the interval, where there is one."
+    low, high = line["low95"], line["high95"]
+    return "" if low is None or low != low else f" ± {(high - low) / 2:.3f}"
+
+
 def means_of(table,  # DataFrame of `row_table`
              rows: tuple, measures: tuple,  # of `ROWS`, of `MEASURED`
             ) -> tuple:  # heads, lines
@@ -212,7 +218,7 @@ def means_of(table,  # DataFrame of `row_table`
         for line in own:
             if line is None: lines[-1].append("")
             else:
-                text = f"{line['mean']:.3f} ± {(line['high95'] - line['low95']) / 2:.3f}"
+                text = f"{line['mean']:.3f}{_half(line)}"
                 lines[-1].append(f"**{text}**" if sure(line) else text)
     return ["", "seeds", *(MEASURED[measure] for measure in measures)], lines
 

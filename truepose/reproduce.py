@@ -58,11 +58,12 @@ class Line(NamedTuple):
 def compare_measures(published: dict,  # of a metrics.json
                      here: dict,
                     ) -> list:  # of `Line`, in the published order
-    "Every number and word of both; lists (what is absent, and why) are left out."
+    "Every number and word of both; lists and what neither has (an interval, say) are left out."
     lines = []
     for name in dict.fromkeys((*published, *here)):
         values = published.get(name), here.get(name)
         if any(isinstance(value, (list, dict)) for value in values): continue
+        if values == (None, None): continue
         lines.append(Line(name, *values, tolerance(name)))
     return lines
 
@@ -97,7 +98,8 @@ def verdict(lines: list,  # of `Line`
 def table(lines: list) -> str:
     "Means, figures and what is outside, one a line."
     def cell(value, form):
-        return f"{value:>12}" if value is None or isinstance(value, str) else f"{value:{form}}"
+        if value is None: value = "none"
+        return f"{value:>12}" if isinstance(value, str) else f"{value:{form}}"
     heads = "".join(f"{name:>12}" for name in ("published", "here", "difference", "tolerance"))
     rows = [f"{'':34}{heads}"]
     for line in lines:
