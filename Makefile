@@ -1,9 +1,11 @@
 # Each target is one visible command. The first that needs it makes the environment .venv and installs
-# the pins of settings.ini; it is made again when they change. Nothing outside this folder is touched.
+# what requirements.lock says, hash by hash; it is made again when that changes. Nothing outside this folder is touched.
 PYTHON ?= python3
 # Another package index for torch, e.g. INDEX_URL=https://download.pytorch.org/whl/cpu (or .../cu130); torch alone comes from there, and all
 # else from the usual one: no name is looked for in two indexes, where a stranger could put a newer one into the second
 INDEX_URL ?=
+# Empty: the pins of settings.ini alone, without hashes. So it is with INDEX_URL, whose files have other hashes than those of the lock
+LOCKED ?= $(if $(INDEX_URL),,requirements.lock)
 # What is reproduced: nano (the shipped weights) or tiny (random weights, to see that all runs)
 PRESET ?= nano
 # Notebooks and tests at a time
@@ -12,6 +14,7 @@ JOBS ?= 2
 TRAINED := params/e13_train_clip/base.yaml params/e14_train_transfer/base.yaml \
 	params/e15_train_finisher/finisher.yaml params/e15_train_finisher/head.yaml
 VENV ?= .venv
+LOCK_VENV ?= .venv-lock
 POSE_VENV ?= .venv-pose
 WORKFLOW_VENV ?= .venv-workflow
 # Where the runs of the workflow run: a folder of workflow/profiles (local, slurm, kubernetes, multi_gpu)
@@ -19,24 +22,19 @@ PROFILE ?= local
 # One call of `make gpu-hour`
 MINUTES ?= 25
 BIN := $(VENV)/bin
-COMMA := ,
 TORCH = $(shell sed -n 's/^requirements = \(torch==[^ ]*\) \(torchvision==[^ ]*\).*/\1 \2/p' settings.ini)
-define install
-	$(if $(INDEX_URL),$(BIN)/python -m pip install --no-deps --index-url $(INDEX_URL) $(TORCH))
-	$(BIN)/python -m pip install -e '$(1)'
-endef
-# What is left of a target and what that costs, then Snakemake. The lock lives as long as any of its processes
+# What is left of a target and what that costs, then Snakemake (2: more of its config). The lock lives as long as any of its processes
 WORKFLOW_LOCK = mkdir -p runs && $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 9 runs/.workflow.lock)
 define workflow
 	@$(WORKFLOW_VENV)/bin/python workflow/listed.py $(1)
 	@$(WORKFLOW_LOCK) $(WORKFLOW_VENV)/bin/snakemake --profile workflow/profiles/$(PROFILE) \
-		$(if $(filter local,$(PROFILE)),--cores $(JOBS)) $(1) --config truepose=$(BIN)/truepose \
+		$(if $(filter local,$(PROFILE)),--cores $(JOBS)) $(1) --config truepose=$(BIN)/truepose $(2) \
 		|| { test $$? -ne 9 || echo "the workflow is already running here"; exit 1; }
 endef
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all ablations figures gpu-hour test docs readme people pose train clean
+.PHONY: help reproduce reproduce-all ablations figures gpu-hour test docs readme people pose train lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -52,8 +50,8 @@ reproduce-all: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## every run that is missing 
 ablations: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the same for the ablations and the families at micro alone
 	$(call workflow,base ablation families)
 
-figures: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## figures and tables whose results have changed
-	$(call workflow,figures)
+figures: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## all figures and tables, drawn from what results/ holds; nothing is trained
+	$(call workflow,figures,draw=true)
 
 gpu-hour: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the grid at nano and the shipped network on one GPU, MINUTES a call; the same command goes on
 	@$(WORKFLOW_VENV)/bin/python workflow/listed.py gpu
@@ -64,7 +62,7 @@ gpu-hour: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the grid at nano and the shippe
 test: $(VENV)/.dev ## notebooks agree with the package, notebooks run, pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-docs: $(VENV)/.docs ## the notebooks as a site that needs no network: _site/index.html
+docs: $(VENV)/.dev ## the notebooks as a site that needs no network: _site/index.html
 	$(BIN)/python docs/build.py
 
 readme: $(VENV)/.dev ## put the numbers of results/ into README.md
@@ -79,6 +77,14 @@ train: $(VENV)/.dev ## networks of the shipped kind from nothing (five hours; st
 	$(BIN)/truepose train $(or $(ARGS),params/e12_train_codec/base.yaml)
 	$(if $(ARGS),,$(BIN)/truepose train $(TRAINED))
 
+lock: ## requirements.lock and the bill of materials made anew from settings.ini, after its pins have changed
+	$(PYTHON) -m venv $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install $(shell sed -n 's/^lock_requirements = //p' settings.ini)
+	$(LOCK_VENV)/bin/uv pip compile setup.py --extra dev --extra docs --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command 'make lock' --output-file requirements.lock --quiet
+	$(MAKE) $(VENV)/.dev
+	$(BIN)/python docs/bom.py
+
 clean: ## remove what docs and tests leave behind; data/, runs/ and .venv stay
 	rm -rf _proc _docs _sphinx _site build dist *.egg-info .pytest_cache
 	find . -name __pycache__ -not -path './$(VENV)*' -prune -exec rm -rf {} +
@@ -88,8 +94,10 @@ $(BIN)/pip:
 		"$$($(PYTHON) --version 2>&1). Name another: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.dev: settings.ini setup.py pyproject.toml | $(BIN)/pip
-	$(call install,.[dev])
+$(VENV)/.dev: requirements.lock settings.ini setup.py pyproject.toml | $(BIN)/pip
+	$(if $(INDEX_URL),$(BIN)/python -m pip install --no-deps --index-url $(INDEX_URL) $(TORCH))
+	$(if $(LOCKED),$(BIN)/python -m pip install --require-hashes -r $(LOCKED))
+	$(BIN)/python -m pip install -e $(if $(LOCKED),. --no-deps --no-build-isolation,'.[dev,docs]')
 	@touch $@
 
 $(POSE_VENV)/bin/python: # MediaPipe wants protobuf 4, TensorBoard a newer one: the two cannot share an environment
@@ -99,8 +107,4 @@ $(POSE_VENV)/bin/python: # MediaPipe wants protobuf 4, TensorBoard a newer one: 
 $(WORKFLOW_VENV)/.made: settings.ini # Snakemake and its executors; 360 MB, none of it is imported by truepose
 	$(PYTHON) -m venv $(WORKFLOW_VENV)
 	$(WORKFLOW_VENV)/bin/python -m pip install $(shell sed -n 's/^workflow_requirements = //p' settings.ini)
-	@touch $@
-
-$(VENV)/.docs: $(VENV)/.dev
-	$(call install,.[dev$(COMMA)docs])
 	@touch $@

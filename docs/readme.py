@@ -2,18 +2,22 @@
 by hand; tests/test_results.py compares. It reads what is published, nothing that a run has left.
 Texts are the Markdown files of the repository and the Markdown cells of the notebooks.
 
-Two kinds of marker, each followed by its text and `<!-- /results -->`:
+Three kinds of marker, each followed by its text and `<!-- /results -->`:
     <!-- results:e03_evaluate/nano/metrics.json truepose_ssim .3f -->0.712<!-- /results -->
         one value, and how it is written
     <!-- results:table e03_evaluate/nano -->
         a row for each method; not in a notebook
+    <!-- results:rows e30_ablation reference hpfa paper -->
+        a row for each trained row of the ablation, tested against the first; not in a notebook
 """
 import json
 import re
 import sys
 from pathlib import Path
 
+from truepose.evaluate.rows import read_runs, row_table, run_folders
 from truepose.figures import METHODS
+from truepose.figures import ROWS as TRAINED
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT/"results"
@@ -45,7 +49,7 @@ def cell(metrics, name, form):
     "Mean and interval, as far as they are there."
     mean, low, high = (metrics.get(f"{name}{end}") for end in ("", "_low95", "_high95"))
     if mean is None: return "absent"
-    return f"{mean:{form}}" + (f" ({low:{form}} to {high:{form}})" if low is not None else "")
+    return f"{mean:{form}}" + (f" ({low:{form}}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:{form}})" if low is not None else "")
 
 
 def table(run):
@@ -67,11 +71,36 @@ def table(run):
     return "\n" + "\n".join(lines) + "\n"
 
 
+MEASURED = {"ssim": "SSIM", "face_ssim": "SSIM, face", "upper_ssim": "SSIM, upper garment", "recall_1": "garment found first"}
+
+
+def trained_cell(line):
+    "Mean and interval of a measure of a trained row; a star where it differs from the row it is tested against."
+    differs = line.get("p", 1) < .01 and line["seeds_agree"] == line["seeds_both"]
+    star = "*" if differs else ""
+    return f"{line['mean']:.3f}{star} ({line['low95']:.3f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{line['high95']:.3f})"
+
+
+def rows(experiment, *names):
+    "Means of trained rows over pairs and seeds with 95 % intervals; those that differ from the first are marked."
+    folders = run_folders(RESULTS/experiment, names)
+    if not folders: return f"\n{MISSING}\n"
+    found = row_table(read_runs(folders), tuple(MEASURED), {name: names[0] for name in names[1:]})
+    lines = ["| | " + " | ".join(MEASURED.values()) + " |", "| --- |" + " ---: |" * len(MEASURED)]
+    for row, of_row in found.groupby("row", sort=False):
+        cells = {line["measure"]: trained_cell(line) for line in of_row.to_dict("records")}
+        lines.append(f"| {TRAINED[row][0]} | " + " | ".join(cells.get(name, "absent") for name in MEASURED) + " |")
+    pairs, people, seeds = (" to ".join(map(str, sorted({min(found[name]), max(found[name])}))) for name in ("n_pairs", "n_people", "seeds"))
+    lines += ["", f"Means over {pairs} pairs of {people} unseen persons, seeds of a row: {seeds}; in brackets 95 % intervals over people and "
+              f"seeds. A star: differs from the first row (p < .01, signed ranks over people)."]
+    return "\n" + "\n".join(lines) + "\n"
+
+
 def filled(text):
     "The README with every marker's text made anew."
     def fill(match):
         what, *rest = match[2].split()
-        made = table(*rest) if what == "table" else value(what, *rest)
+        made = table(*rest) if what == "table" else rows(*rest) if what == "rows" else value(what, *rest)
         return match[1] + made + match[4]
     return MARKER.sub(fill, text)
 

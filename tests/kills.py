@@ -233,7 +233,7 @@ class Started:
 
     def _seen(self): return sorted(str(path) for path in self.place.parent.rglob("*cut*")) + sorted(str(p) for p in self.place.rglob("*"))
 
-    def wait(self): self.process.join(300)
+    def wait(self): self.process.join(1200)
 
     def stop(self, number):
         "Signalled; what its end was like."
@@ -241,9 +241,9 @@ class Started:
         if self.what in ("workflow", "two_processes"): os.killpg(self.process.pid, number)  # as a terminal and a queue do
         else: os.kill(self.process.pid, number)
         sent = time.perf_counter()
-        self.process.join(60)
+        self.process.join(180)
         took, hung = time.perf_counter() - sent, self.process.is_alive()
-        until = time.perf_counter() + 10
+        until = time.perf_counter() + 30
         while alive([*family, *marked(self.mark)]) and time.perf_counter() < until: time.sleep(.1)
         left = alive([*family, *marked(self.mark)])
         for process in left: process.kill()

@@ -5,10 +5,13 @@
 
 A mutant is judged by the cells of its own notebook that export nothing (their names come from the mutated module), then by the
 tests of `TESTS`. One process has loaded torch; each mutant runs in a fork of it, in which truepose is imported anew.
-tests/mutants.yaml lists survivors that no check can or should notice, with the reason."""
+What `--out` holds already is not judged again, if neither the module nor its notebook or tests have changed: a run that was stopped goes
+on. tests/mutants.yaml lists survivors that no check can or should notice, with the reason."""
 import argparse
 import ast
 import copy
+import functools
+import hashlib
 import importlib.abc
 import importlib.util
 import itertools
@@ -185,10 +188,15 @@ def cells_notice(module):
     os.chdir(folder)
 
 
+def tests_of(module):
+    "Files of its tests."
+    files = TESTS.get(module, TESTS.get(module.split(".")[0], []))
+    return [ROOT/"tests"/name for name in files if (ROOT/"tests"/name).is_file()]
+
+
 def tests_notice(module):
     "Whether one of its tests fails."
-    files = TESTS.get(module, TESTS.get(module.split(".")[0], []))
-    files = [str(ROOT/"tests"/name) for name in files if (ROOT/"tests"/name).is_file()]
+    files = list(map(str, tests_of(module)))
     if not files: return None
     import pytest
     return "tests" if pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files]) else None
@@ -240,13 +248,22 @@ def key(row): return tuple(str(row.get(name, "")) for name in ("module", "functi
 
 
 def drawn(modules, seed):
-    "Mutants in random order, the groups by turns."
-    chance, by_group = random.Random(seed), {}
-    for module in modules: by_group.setdefault(module.split(".")[0], []).extend(mutants(module))
-    for group in by_group.values(): chance.shuffle(group)
+    "Mutants in random order, the groups by turns; the order of a module's does not depend on others."
+    by_group = {}
+    for module in modules:
+        chance = random.Random(f"{seed} {module}")
+        by_group.setdefault(module.split(".")[0], []).extend((chance.random(), row) for row in mutants(module))
+    by_group = {name: [row for _, row in sorted(group, key=lambda ranked: ranked[0])] for name, group in by_group.items()}
     while any(by_group.values()):
         for group in by_group.values():
             if group: yield group.pop()
+
+
+@functools.cache
+def digest(module):
+    "Of the module and all that judges it."
+    paths = [path_of(module), NOTEBOOKS[module], *tests_of(module)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def used():
@@ -259,26 +276,40 @@ def said(row):
     return f"{row['module']}:{row['line']} {row['function']}  {row['kind']}: {row['before']}  ->  {row['after']}{around}"
 
 
-def sample(modules, seed, count, seconds, limit):
-    "Judges mutants until there are so many or the time is used."
+def sample(modules, seed, count, seconds, limit, known):
+    "Judges mutants until there are so many or the time is used; those that are known take none."
     reasons, begun = listed_reasons(), used()
     for row in drawn(modules, seed):
         if not count or used() - begun > seconds: return
         count -= 1
+        row |= dict(digest=digest(row["module"]))
+        before = known.get((row["module"], row["number"], row["digest"]))
+        if before:
+            yield row | dict(noticed=before["noticed"], reason="" if before["noticed"] else reasons.get(key(row), ""), seconds=before["seconds"])
+            continue
         noticed, took = judge(row["module"], mutated(row["module"], row["number"]), limit)
         reason = "" if noticed else reasons.get(key(row), "")
         print(f"{took:5.1f} s {'' if noticed else 'NOT NOTICED '}{said(row)} | {noticed or reason}", flush=True)
         yield row | dict(noticed=noticed or "", reason=reason, seconds=round(took, 1))
 
 
-def unsound(rows, limit):
-    "Modules all of whose mutants were noticed, and which are complained of as they are, too."
+def unsound(rows, limit, sound):
+    "Modules all of whose mutants were noticed, and which are complained of as they are, too; adds the others to `sound`."
     survived = {row["module"] for row in rows if not row["noticed"]}
     found = {}
     for module in sorted({row["module"] for row in rows} - survived):
+        if digest(module) in sound: continue
         noticed, _ = judge(module, mutated(module, None), limit)
         if noticed: found[module] = noticed
+        else: sound.append(digest(module))
     return found
+
+
+def save(path, **content):
+    "At once; nothing of truepose may be imported here."
+    beside = path.with_suffix(".writing")
+    beside.write_text(json.dumps(content, indent=0))
+    os.replace(beside, path)
 
 
 def main():
@@ -293,13 +324,16 @@ def main():
     modules = args.modules or [m for m in NOTEBOOKS if m.split(".")[0] in GROUPS]
     there = {module: sum(1 for _ in mutants(module)) for module in modules}
     if args.count: warm_up()
-    rows = []
-    for row in sample(modules, args.seed, args.count, args.seconds, args.limit):
+    before = json.loads(args.out.read_text()) if args.out and args.out.exists() else {}
+    known = {(row["module"], row["number"], row["digest"]): row for row in before.get("rows", [])}
+    rows, sound = [], before.get("sound", [])
+    for row in sample(modules, args.seed, args.count, args.seconds, args.limit, known):
         rows.append(row)
-        if args.out: args.out.write_text(json.dumps(dict(there=there, rows=rows), indent=0))
-    wrong = unsound(rows, args.limit)
+        if args.out and known.setdefault((row["module"], row["number"], row["digest"]), row) is row:
+            save(args.out, there=there, rows=list(known.values()), sound=sound)
+    wrong = unsound(rows, args.limit, sound)
     rows = [row for row in rows if row["module"] not in wrong]
-    if args.out: args.out.write_text(json.dumps(dict(there=there, rows=rows, unsound=wrong), indent=0))
+    if args.out: save(args.out, there=there, rows=rows, sound=sound, unsound=wrong)
     survivors = [row for row in rows if not row["noticed"]]
     print(f"{sum(there.values())} mutants, {len(rows)} judged, {len(rows) - len(survivors)} noticed, {sum(bool(row['reason']) for row in survivors)} not meaningful, "
           f"{sum(not row['reason'] for row in survivors)} open; not judged, for they fail as they are: {wrong or 'none'}")

@@ -1,8 +1,5 @@
 "A hundred broken inputs of e40_broken_inputs, those that cost little; and bytes changed at random."
 import json
-import os
-import subprocess
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -64,11 +61,3 @@ def test_private_files_stay_private(tmp_path):
     link.symlink_to(real)
     with atomic_write(link) as temporary: temporary.write_text("new")
     assert link.is_symlink() and real.read_text() == "new" and real.stat().st_mode & 0o777 == 0o600
-
-
-def test_another_index_is_for_torch_alone(root):
-    "No name is looked for in two indexes."
-    made = subprocess.run(["make", "-n", "VENV=nowhere", "nowhere/.docs", "INDEX_URL=https://somewhere"], cwd=root, capture_output=True, text=True, env={**os.environ, "MAKEFLAGS": ""}).stdout
-    lines = [line for line in made.splitlines() if "somewhere" in line]
-    assert lines and all("--no-deps --index-url https://somewhere torch==" in line for line in lines) and "extra-index" not in made
-    assert not Path(root, "nowhere").exists()

@@ -1,4 +1,5 @@
 "The list of everything that is run (workflow/runs.yaml), and Snakemake on it."
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import listed
 
 FILE = yaml.safe_load((ROOT/"workflow/runs.yaml").read_text(encoding="utf-8"))
 ROWS = listed.read_rows()
+FIGURES = sorted((ROOT/"nbs/figures").glob("*.ipynb"))
 SNAKEMAKE = ROOT/".venv-workflow/bin/snakemake"
 needs_snakemake = pytest.mark.skipif(not SNAKEMAKE.exists(), reason="no Snakemake here: make .venv-workflow/.made")
 
@@ -94,9 +96,29 @@ def test_done_means_made_with_these_parameters(tmp_path):
     for params, expected in ((made, ""), (made | dict(steps=4, seed=0), "changed: steps, seed")):
         write_json(tmp_path/"results/e14/a/manifest.json", dict(params=params))
         assert listed.why(row, tmp_path) == expected
-    note = tmp_path/"figures/f.json"
-    write_json(note, dict(inputs={"params/e14/a.yaml": "0"}))
+    write_json(tmp_path/"figures/f.json", dict(inputs={"params/e14/a.yaml": "0"}))
     assert listed.why(listed.Row("figures/f", "run f", ()), tmp_path) == "changed: params/e14/a.yaml"
+
+
+def test_a_figure_is_old_when_more_is_published(tmp_path):
+    "Of its second picture too the inputs count, and a result that did not exist when it was drawn."
+    row = listed.Row("figures/f04_a", "run f04_a", (), needs=("results/e/a", "results/e/b"))
+    write_json(tmp_path/"results/e/a/manifest.json", {})
+    digest = hashlib.sha256((tmp_path/"results/e/a/manifest.json").read_bytes()).hexdigest()
+    write_json(tmp_path/"figures/f04_a.json", dict(inputs={}))
+    assert listed.why(row, tmp_path) == "changed: results/e/a is new"
+    write_json(tmp_path/"figures/f04_b.json", dict(inputs={"results/e/a/manifest.json": digest}))
+    assert listed.why(row, tmp_path) == ""
+    write_json(tmp_path/"results/e/b/manifest.json", {})
+    assert listed.why(row, tmp_path) == "changed: results/e/b is new"
+
+
+def test_make_figures_draws_all_and_trains_nothing():
+    "With nothing published at all, too; and its words reach Snakemake."
+    left = listed.to_do(ROWS, ["figures"], ROOT/"nowhere")
+    assert set(left) == {makes for makes in ROWS if makes.startswith("figures/")} == {f"figures/{path.stem}" for path in FIGURES}
+    assert not any(need in left for makes in left for need in ROWS[makes].needs)
+    assert "$(call workflow,figures,draw=true)" in (ROOT/"Makefile").read_text(encoding="utf-8")
 
 
 def test_what_only_served_a_published_result_is_not_made_again(tmp_path):
@@ -122,6 +144,16 @@ def test_dry_run(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     left, jobs = listed.left_of(ROWS), done.stdout + done.stderr
     for makes in listed.wanted(ROWS, left, [*listed.VIEW, "gpu"]): assert f"rule {ROWS[makes].name}:" in jobs
+
+
+@needs_snakemake
+@pytest.mark.slow
+def test_dry_run_of_the_figures(tmp_path):
+    done = subprocess.run([SNAKEMAKE, "-s", ROOT/"workflow/Snakefile", "-d", tmp_path, "-n", "-c", "2", "--quiet", "host", "-p", "figures",
+                           "--config", "draw=true"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    jobs = re.findall(r"rule (\w+):", done.stdout + done.stderr)
+    assert set(jobs) == {f"figures_{path.stem}" for path in FIGURES} | {"publish_figures", "figures"}
 
 
 TRUEPOSE = '''#!{python}

@@ -411,9 +411,8 @@ def parse(
     coloured.putpalette(PARSING_COLOURS.tobytes())
     write_png(out, coloured)
     if overlay is not None: write_png(overlay, lay_over(image, labels, keypoints))
-    shares = np.bincount(labels.ravel(), minlength=20) / labels.size
-    names = LABEL_SETS["cihp"]
-    found = [f"{name} {share:.1%}" for name, share in zip(names, shares) if share]
+    counts = zip(LABEL_SETS["cihp"], coloured.histogram())
+    found = [f"{name} {count / labels.size:.1%}" for name, count in counts if count]
     typer.echo(f"{out}: {', '.join(found)}")
 
 # %% ../nbs/90_cli.ipynb #d6346c43

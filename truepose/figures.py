@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['COLUMN', 'TEXT', 'STYLE', 'METHODS', 'ROWS', 'ABLATION_ROWS', 'FAMILY_ROWS', 'MEASURED', 'method_style', 'use_style',
-           'picture_table', 'choose_rows', 'interval_plot', 'sure', 'row_plot', 'row_panels', 'markdown_table',
-           'latex_table', 'means_of', 'tests_of', 'file_hash', 'save_figure', 'check_inputs', 'write_note',
-           'save_table']
+           'picture_table', 'choose_rows', 'interval_plot', 'sure', 'row_plot', 'row_panels', 'runs_there',
+           'markdown_table', 'latex_table', 'means_of', 'tests_of', 'file_hash', 'save_figure', 'check_inputs',
+           'write_note', 'save_table']
 
 # %% ../nbs/04_figures.ipynb #cfe73ed1
 import hashlib
+import re
+from collections import Counter
 from pathlib import Path
 
 import matplotlib
@@ -85,7 +87,8 @@ def picture_table(rows: list,  # list of rows of uint8 [h, w, 3], all rows equal
     "Pictures in rows and columns, as wide as the paper's column."
     if any(len(row) != len(columns) for row in rows):
         raise ValueError("every row needs one picture per column")
-    margin, top, bottom, gap = 0.16, 0.2, 0.35 if note else 0.0, 0.03  # inches
+    margin, bottom, gap = 0.16, 0.35 if note else 0.0, 0.03  # inches
+    top = 0.1 + 0.1 * max(1 + title.count("\n") for title in columns)
     breadth = (width / blocks - margin) / len(columns) - gap
     height = breadth * rows[0][0].shape[0] / rows[0][0].shape[1]
     deep = -(-len(rows) // blocks)  # rows in a block
@@ -148,38 +151,57 @@ def row_plot(axis,  # matplotlib axes
              table,  # DataFrame of `row_table`
              measure: str,
              rows: tuple,  # of `ROWS`, top to bottom
+             of: str = "mean",  # or difference, from the row that it was tested against
             ):
-    "One point with its interval per row; what was not run is written as missing."
+    "One point with its interval per row; a dash where a row has no such value."
+    ends = [f"{of}_{end}".removeprefix("mean_") for end in ("low95", "high95")]
     labels = [ROWS[row][0] for row in rows]
     axis.set(yticks=range(len(rows)), yticklabels=labels, ylim=(len(rows) - 0.5, -0.5))
     lines = {line["row"]: line for line in table[table.measure == measure].to_dict("records")}
     for place, row in enumerate(rows):
-        if row not in lines:
-            axis.text(0.5, place, "missing", transform=axis.get_yaxis_transform(),
-                      ha="center", va="center", fontsize=6)
+        value = lines.get(row, {}).get(of)
+        if value is None or np.isnan(value):
+            axis.text(0.5, place, "–", transform=axis.get_yaxis_transform(), ha="center",
+                      va="center")
             continue
         line, colour = lines[row], ROWS[row][1]
-        axis.plot([line["low95"], line["high95"]], [place] * 2, color=colour)
-        axis.plot(line["mean"], place, "o", color=colour, markersize=4,
+        axis.plot([line[end] for end in ends], [place] * 2, color=colour)
+        axis.plot(value, place, "o", color=colour, markersize=4,
                   markerfacecolor=colour if sure(line) else "white")
 
 # %% ../nbs/04_figures.ipynb #be94616d
 def row_panels(table,  # DataFrame of `row_table`
                rows: tuple, measures: tuple,  # of `ROWS`, of `MEASURED`
                metrics: dict,  # of one run: `copy_MEASURE` and `truth_MEASURE`
+               of: str = "mean",  # or difference
               ):  # matplotlib figure
     "A panel for each measure, three in a line."
+    rows = [row for row in rows if (table.row == row).any()]
     deep = -(-len(measures) // 3)
     fig, axes = plt.subplots(deep, 3, figsize=(TEXT, deep * (.4 + .15 * len(rows))), sharey=True,
                              layout="constrained", squeeze=False)
     for axis in axes.flat[len(measures):]: axis.axis("off")
     for axis, measure in zip(axes.flat, measures):
-        row_plot(axis, table, measure, rows)
+        row_plot(axis, table, measure, rows, of)
         axis.set_xlabel(MEASURED[measure])
-        for known in ("copy", "truth"):
-            value = metrics.get(f"{known}_{measure}")
+        axis.locator_params(axis="x", nbins=4)
+        known = [metrics.get(f"{name}_{measure}") for name in ("copy", "truth")]
+        for value in known if of == "mean" else (0,):
             if value is not None: axis.axvline(value, color="#bbbbbb", linestyle=":", zorder=0)
     return fig
+
+# %% ../nbs/04_figures.ipynb #21c173b9
+def runs_there(folders: list,  # of runs, <row>/seed<k>
+               rows: tuple,  # of `ROWS`: all that are planned
+               prefix: str = "",  # of the rows' folders
+               seeds: int = 3,  # planned
+              ) -> str:
+    "Which rows have how many seeds, and which were not run."
+    counts = Counter(folder.parent.name.removeprefix(prefix) for folder in folders)
+    def named(n): return ", ".join(ROWS[row][0].removeprefix("+ ") for row in rows
+                                   if counts[row] == n)
+    there = [f"{n} of {seeds} seeds of {named(n)}" for n in range(seeds, 0, -1) if named(n)]
+    return f"Run: {'; '.join(there) or 'none'}. Not run: {named(0) or 'none'}."
 
 # %% ../nbs/04_figures.ipynb #0423bacc
 def markdown_table(heads: list, lines: list) -> str:  # of texts
@@ -192,7 +214,8 @@ def latex_table(heads: list, lines: list) -> str:
     "The same for a paper, with booktabs."
     def cell(text):
         for sign in "&%_#": text = text.replace(sign, f"\\{sign}")
-        return text.replace("±", "$\\pm$").replace("×", "$\\times$").replace("**", "")
+        text = re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text)
+        return text.replace("±", "$\\pm$").replace("×", "$\\times$")
     rows = [" & ".join(map(cell, row)) + r" \\" for row in (heads, *lines)]
     body = ["\\toprule", rows[0], "\\midrule", *rows[1:], "\\bottomrule"]
     columns = "l" + "r" * (len(heads) - 1)
@@ -208,13 +231,13 @@ def _half(line: dict) -> str:
 def means_of(table,  # DataFrame of `row_table`
              rows: tuple, measures: tuple,  # of `ROWS`, of `MEASURED`
             ) -> tuple:  # heads, lines
-    "A line for each row: mean and half of its interval; in bold where it is `sure`."
+    "A line for each row that was run: mean and half of its interval; in bold where `sure`."
     cells = {(line["row"], line["measure"]): line for line in table.to_dict("records")}
     lines = []
     for row in rows:
         own = [cells.get((row, measure)) for measure in measures]
-        seeds = max((line["seeds"] for line in own if line), default=0)
-        lines.append([ROWS[row][0], str(seeds) if seeds else "missing"])
+        if not any(own): continue
+        lines.append([ROWS[row][0], str(max(line["seeds"] for line in own if line))])
         for line in own:
             if line is None: lines[-1].append("")
             else:

@@ -1,6 +1,7 @@
 #!/bin/bash
 # One job of the workflow, in the repository's root: workflow/job.sh MAKES WORDS...
-# `truepose WORDS` makes MAKES. Results are published at once; a figure's run is named in $STAMP, and all figures are published together.
+# `truepose WORDS` makes MAKES. Results are published at once; a figure's run is named in $STAMP, and all figures are published together; one of which
+# nothing is published yet draws nothing, and names none.
 # TRUEPOSE: the command; LAUNCH: what stands before it where something is trained; TRUEPOSE_DEADLINE: seconds since 1970, when it is asked to save and stop.
 set -euo pipefail
 makes=$1; shift
@@ -22,6 +23,6 @@ echo "+ truepose $*" >&2
 written=$($launch $truepose "$@" | tee /dev/stderr | sed -n 's/^written: //p')
 case $makes in
     results/*) $truepose publish "$written" >&2 ;;
-    figures/*) echo "$written" > "$STAMP"; exit ;;
+    figures/*) compgen -G "$written/figures/*.json" > /dev/null && echo "$written" > "$STAMP" || : > "$STAMP"; exit ;;
 esac
 [[ -e $makes ]] || { echo "$makes: not there, though \`truepose $*\` ended well: the list is wrong" >&2; exit 1; }

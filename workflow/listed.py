@@ -4,7 +4,8 @@
 
 A run is done if what it left says that it was made with the parameters that are listed now: the manifest of a
 result or of a training, the hashes of its inputs in the note of a figure. Times of files say nothing, for in a
-fresh clone they are arbitrary. Read by the Snakefile, by make and by the tests; it needs PyYAML alone."""
+fresh clone they are arbitrary. Figures alone are another matter (`make figures`): all of them are drawn, from what
+is published. Read by the Snakefile, by make and by the tests; it needs PyYAML alone."""
 import hashlib
 import itertools
 import json
@@ -100,7 +101,7 @@ def why(row, root=ROOT):
     "What must be done: `missing`, what changed, or nothing."
     if row.announced: return "missing"
     if row.makes.startswith("data/"): return "" if (root/row.makes/"manifest.json").is_file() else "missing"
-    if row.makes.startswith("figures/"): return why_figure(root/f"{row.makes}.json", root)
+    if row.makes.startswith("figures/"): return why_figure(row, root)
     listed = row.listed(root)
     if row.makes.startswith("results/"): found = [root/row.makes/"manifest.json"]
     else: found = sorted((root/"runs"/row.notebook/str(listed.get("variant", "base"))).glob("*/manifest.json"))
@@ -110,11 +111,17 @@ def why(row, root=ROOT):
     return "" if [] in changed else f"changed: {', '.join(changed[-1])}"
 
 
-def why_figure(note, root):
-    if not note.is_file(): return "missing"
-    for name, digest in read_json(note)["inputs"].items():
+def why_figure(row, root):
+    "Of all figures of a notebook: inputs that changed, and results that were published since."
+    if not (root/f"{row.makes}.json").is_file(): return "missing"
+    notes = (root/row.makes).parent.glob(f"{Path(row.makes).name.partition('_')[0]}*.json")
+    inputs = {name: digest for note in notes for name, digest in read_json(note)["inputs"].items()}
+    for name, digest in inputs.items():
         if not (root/name).is_file(): return f"changed: {name} is gone"
         if hashlib.sha256((root/name).read_bytes()).hexdigest() != digest: return f"changed: {name}"
+    for need in row.needs:
+        there = (root/need/"manifest.json").is_file()
+        if there and not any(name.startswith(f"{need}/") for name in inputs): return f"changed: {need} is new"
     return ""
 
 
@@ -130,6 +137,12 @@ def left_of(rows, root=ROOT):
         if makes.startswith("figures/") and changing: reasons[makes] = reasons[makes] or f"{changing[0]} will change"
         if row.announced or blocked & set(changing): blocked.add(makes)
     return {makes: reason for makes, reason in reasons.items() if reason and makes not in blocked}
+
+
+def to_do(rows, groups, root=ROOT):
+    "makes -> why, where these groups are asked for: all figures if nothing else is, and never what they would need; else `left_of`."
+    if list(groups) != ["figures"]: return left_of(rows, root)
+    return {makes: "drawn from what is published" for makes, row in rows.items() if "figures" in row.groups}
 
 
 def wanted(rows, left, groups):
@@ -154,7 +167,7 @@ def tell(rows, left, groups, gpu=False):
         yield f"{group:12s}{len(of_group):4d} runs, {done} done, {todo} left" + (f", {waiting} cannot run yet" if waiting else "")
         for text in dict.fromkeys(row.announced for row in of_group if row.announced): yield f"{'':12s}     waits for {text}"
     of_entry = Counter((rows[makes].pattern, cost(rows[makes]), left[makes]) for makes in asked)
-    for (pattern, minutes, reason), n in of_entry.items(): yield f"{n:4d} x {minutes:4.0f} min  {pattern}  ({reason})"
+    for (pattern, minutes, reason), n in of_entry.items(): yield f"{n:4d} x {minutes:4g} min  {pattern}  ({reason})"
     minutes = sum(cost(rows[makes]) for makes in asked)
     where = "one GPU" if gpu else "one core"
     yield f"{len(asked)} runs, {minutes:.0f} minutes of {where} ({minutes / 60:.1f} hours)" if asked else "nothing is left to do"
@@ -165,7 +178,7 @@ def main(groups):
     groups = list(VIEW) if groups == ["all"] else groups
     unknown = set(groups) - set(groups_of(rows))
     if unknown: raise SystemExit(f"{', '.join(sorted(unknown))}: no such group; there are {', '.join(groups_of(rows))}")
-    print("\n".join(tell(rows, left_of(rows), groups or groups_of(rows), gpu=groups == ["gpu"])))
+    print("\n".join(tell(rows, to_do(rows, groups), groups or groups_of(rows), gpu=groups == ["gpu"])))
 
 
 if __name__ == "__main__": main(sys.argv[1:])

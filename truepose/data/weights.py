@@ -73,9 +73,10 @@ def check_config(config: dict,  # of a `config.json`
         raise InputError(f"{where}: holds {type(config).__name__}, not the settings of a network; "
                          "get the folder again")
     known, own = _settings(network), {k: v for k, v in config.items() if not k.startswith("_")}
+    inherited = {name for base in network.__mro__[1:] for name in _settings(base)}
     for name, value in own.items():
         if name not in known:
-            if value in (None, False): continue
+            if value in (None, False) or name in inherited: continue  # saved by the base's __init__
             raise InputError(f"{where}: {network.__name__} has no setting {name!r}; is it "
                              "misspelt, or of another network?")
         hint, default = known[name]

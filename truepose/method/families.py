@@ -7,6 +7,7 @@ __all__ = ['FAMILIES', 'Textures', 'GlobalClip', 'Queries', 'Warp', 'source_pair
 
 # %% ../../nbs/method/85_families.ipynb #9d3eef1c
 import torch
+from diffusers import ModelMixin  # noqa: F401  diffusers wants it in the module of a part
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core import InputError, atomic_write, data_dir, manifest, package_dir, read_json
-from ..core import write_json
+from ..core import InputError, alone, atomic_write, data_dir, manifest, package_dir
+from ..core import read_json, write_json
 from ..data.images import load_image
 from ..data.shards import open_set
 from .records import person_samples
@@ -38,9 +38,16 @@ def write_named(name: str,  # a key of `SIZES`
     "Make a named set; goes on where it was stopped."
     if name not in SIZES:
         raise InputError(f"name {name!r} is unknown: choose one of {', '.join(SIZES)}")
-    out, splits, started = Path(out), SIZES[name], time.time()
+    out = Path(out)
+    with alone(out, "making people", wait=True): _write_named(name, out, workers)
+    return out
+
+
+def _write_named(name: str, out: Path, workers: int):
+    "All splits of the set, then its manifest."
+    splits, started = SIZES[name], time.time()
     parameters = {"name": name, "version": VERSION, "splits": splits}
-    if start_set(out, parameters): return out
+    if start_set(out, parameters): return
     for split, count in splits.items():
         write_people(out / split, split, count, workers=workers, shards=True)
     parts = {split: read_manifest(out / split) for split in splits}
@@ -50,7 +57,6 @@ def write_named(name: str,  # a key of `SIZES`
         "generator": generator_hashes(), "images": sum(part["images"] for part in parts.values()),
         "content": content_hash(content), "splits": content})
     (out / "parameters.json").unlink()
-    return out
 
 # %% ../../nbs/people/78_sets.ipynb #2778591c
 def thumbnail(file) -> np.ndarray:  # uint8 [8, 8, 3]; file: a path or an open file
