@@ -73,8 +73,9 @@ def check_parsing(parsing,  # integer array [..., h, w]
     return parsing
 
 # %% ../../nbs/data/20_parsing.ipynb #698b422b
-def _frayed(ids: np.ndarray) -> float:  # [h, w]; 0 for maps with hardly an edge
+def _frayed(ids: np.ndarray) -> float:  # [h, w]; 0 for maps with hardly an edge, or little else
     "Share of the edges' pixels that few neighbours agree with; without any, they count twice."
+    if ids.size < 64 * 44: return 0.0
     height, width = ids.shape
     around, agree = np.pad(ids, 1, mode="edge"), np.zeros(ids.shape, np.uint8)
     for y, x in np.ndindex(3, 3): agree += around[y:y + height, x:x + width] == ids
