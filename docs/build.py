@@ -31,10 +31,10 @@ SECTIONS = [  # caption in the bar on the left, what stands below it
 RESULTS_PAGES = {
     "results": ("Results", "Every number that is published, with its interval; drawn from `results/` by the notebooks below.",
                 ["f03_measures", "t02_ablation", "f04_ablation", "t02_tests", "t03_families", "f06_families", "f07_attention",
-                 "f08_robustness", "f09_sampling", "f10_curves", "t05_applications", "t05_others", "t01_field", "t04_cost",
+                 "f08_robustness", "f08_people", "f09_sampling", "f10_curves", "t05_applications", "t05_others", "t01_field", "t04_cost",
                  "t04_memory", "t04_speed"]),
     "gallery": ("Gallery", "Pairs that a seed or a rule has drawn, the same for all methods; nobody chose a picture by eye.",
-                ["f02_qualitative", "f05_people", "f12_garments", "f13_editing", "f14_sequence"]),
+                ["f00_first", "f02_qualitative", "f05_people", "f08_pictures", "f12_garments", "f13_editing", "f14_sequence"]),
     "failures": ("Failures", "How often it fails, how, and the worst of all pictures.", ["f11_failures", "f02_worst"])}
 
 
@@ -50,7 +50,7 @@ def results_page(page):
 
 
 def notebook_page(bridge, name):
-    "The cells of a notebook's page, with what was published of it; None for a figure that is not drawn yet."
+    "The cells of a notebook's page, with what was published of it."
     quotes = name.startswith(("experiments/", "figures/"))
     stem, nb, module = Path(name).stem, read(NBS/name), bridge.modules[name]
     cells = bridge.cells(quoted(nb, name) if quotes else nb, name)

@@ -78,13 +78,22 @@ def pictures(stem, folders):
             f"{captioned(path.relative_to(ROOT).as_posix())}" for path in kept]
 
 
+def drawn_from(stem):
+    "Links to the pages of the figures that were drawn from this experiment's results."
+    notes = sorted(FIGURES.glob("*.json"))
+    names = [path.stem for path in notes if any(file.startswith(f"results/{stem}/") for file in read(path)["inputs"])]
+    pages = {path.stem for path in (ROOT/"nbs"/"figures").glob("*.ipynb")}
+    links = [f"[{name}](/figures/{name}.ipynb)" for name in names if name in pages]
+    return [f"Drawn from it: {', '.join(links)}."] if links else []
+
+
 def reported(stem):
     "What stands above an experiment's notebook: its published runs, their numbers and, where no page of a run is kept, pictures."
     found = runs(stem)
     if not found: return "*No run of it is published.* Below: its code, with the parameters' defaults."
     table = "\n".join(["| published run | parameters | device | date | commit |", "| --- | --- | --- | --- | --- |",
                        *(run_line(*run) for run in found.items())])
-    about = [table, *map(numbers, found)]
+    about = [table, *drawn_from(stem), *map(numbers, found)]
     if executed(stem) is None: return "\n\n".join([*about, *pictures(stem, found), "Below: its code, with the parameters' defaults."])
     folder = executed(stem)["metadata"]["published"]
     return "\n\n".join([*about, f"Below: the notebook as it was executed for `{folder}`, with its parameters and what it showed."])

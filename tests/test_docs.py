@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import pytest
+import yaml
 from PIL import Image
 
 from notebooks import ROOT
@@ -118,6 +119,14 @@ def test_the_reference_has_every_public_name(made):
     for full in made.anchored:
         module, _, name = full.rpartition(".")
         if module in made.page_of and not name.startswith("_"): assert f"### `{name}`" in text or f"`{name}`" in text, full
+
+
+def test_the_site_can_be_published():
+    "The workflow runs a target of the Makefile and publishes the folder that it makes."
+    job = yaml.safe_load((ROOT/".github"/"workflows"/"site.yml").read_text(encoding="utf-8"))["jobs"]["publish"]
+    commands = [step["run"].split() for step in job["steps"] if "run" in step]
+    assert [command[:2] for command in commands] == [["make", "docs"]] and "\ndocs: " in (ROOT/"Makefile").read_text(encoding="utf-8")
+    assert any(step.get("with", {}).get("path") == SITE.name for step in job["steps"])
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from PIL import Image
 
 from notebooks import NBS, ROOT, all_notebooks, code, name, source
 from truepose.config import ABLATION, FIELD
-from truepose.figures import ABLATION_ROWS, FAMILY_ROWS, METHODS, ROWS
+from truepose.figures import ABLATION_ROWS, FAMILY_ROWS, METHODS, ROWS, file_hash
 
 FIGURES = ROOT/"figures"
 PAGES = sorted((NBS/"figures").glob("[ft]*.ipynb"))
@@ -73,6 +73,14 @@ def test_every_figure_has_its_notebook_and_its_words():
         kinds = {path.suffix for path in FIGURES.glob(f"{stem}.*")} - {".webp"}  # of a sequence, beside its strip
         assert kinds in ({".png", ".pdf", ".json"}, {".md", ".tex", ".json"}), f"figures/{stem}: {sorted(kinds)}"
         assert ".png" not in kinds or len(note.get("alt", note["caption"])) > 30
+
+
+def test_figures_were_drawn_from_the_results_that_are_there():
+    "No result has changed since, or gone. That there are more of them now is no fault of a figure: its caption counts."
+    for stem, note in NOTES.items():
+        inputs = {name: digest for name, digest in note["inputs"].items() if name.startswith("results/")}
+        old = [name for name, digest in inputs.items() if not (ROOT/name).is_file() or file_hash(ROOT/name) != digest]
+        assert not old, f"figures/{stem}: draw it again, {old[0]} is another one"
 
 
 def test_names_of_methods_stand_in_one_table():

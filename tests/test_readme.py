@@ -71,7 +71,7 @@ def prose(text):
 def test_the_readme_is_short_and_whole():
     "About 600 words; the picture before any heading; fifteen lines of code; five limits; three sizes; two tables of results."
     assert 450 <= len(prose(README).split()) <= 700
-    assert README.index("figures/f02_qualitative.png") < README.index("\n## ")
+    assert README.index("figures/f00_first.png") < README.index("\n## ")
     (code,) = SNIPPETS
     assert len(code.splitlines()) <= 17
     parts = {part.splitlines()[0]: part for part in README.split("\n## ")}

@@ -10,17 +10,9 @@ import typer
 
 import truepose
 from conftest import ATTEMPTS
-from notebooks import ROOT
+from notebooks import ROOT, name
 from truepose import cli
 from truepose.core import alone, asset, atomic_folder, atomic_write
-
-SOURCES = sorted((ROOT/"truepose").rglob("*.py"))
-
-
-def calls(path):  # (name as it is written, the call)
-    "Every call in a module."
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 def given(call, name):
@@ -28,21 +20,24 @@ def given(call, name):
     return next((ast.unparse(word.value) for word in call.keywords if word.arg == name), None)
 
 
-def test_nothing_from_outside_is_run():
+@pytest.mark.parametrize("path", [path for path in (ROOT/"truepose").rglob("*.py") if path.name != "_modidx.py"], ids=name)
+def test_nothing_from_outside_is_run(path):
     "`people.workers` pickles between a process and the ones that it began; `yaml` reads plain values."
-    for path in SOURCES:
-        where = path.relative_to(ROOT/"truepose").as_posix()
-        imported = {name.name.split(".")[0] for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Import) for name in node.names}
-        assert not imported & {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"} or where == "people/workers.py", where
-        for name, call in calls(path):
-            if name == "torch.load": assert given(call, "weights_only") == "True", where
-            if name == "yaml.load": assert "class Once(yaml.SafeLoader)" in path.read_text(encoding="utf-8"), where
-            assert given(call, "allow_pickle") in (None, "False") and given(call, "shell") in (None, "False"), where
-            assert name not in ("eval", "exec", "os.system", "os.popen", "torch.jit.load", "tempfile.mktemp") and not name.endswith((".extractall", ".extract")), where
+    text = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import) and path.name != "workers.py":
+            assert not {alias.name for alias in node.names} & {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle"}
+        if not isinstance(node, ast.Call): continue
+        called = ast.unparse(node.func)
+        if called == "torch.load": assert given(node, "weights_only") == "True"
+        if called == "yaml.load": assert "class Once(yaml.SafeLoader)" in text
+        assert given(node, "allow_pickle") in (None, "False") and given(node, "shell") in (None, "False")
+        assert called not in ("eval", "exec", "os.system", "os.popen", "torch.jit.load", "tempfile.mktemp") and not called.endswith((".extractall", ".extract"))
 
 
+@pytest.mark.slow
 def test_nobody_looks_for_the_network(monkeypatch, tmp_path):
-    "Not at import, nor where a part is saved and loaded, though the hub's own switch be on; `conftest` watches in all tests."
+    "Not at import, nor where a part is saved and loaded, though the hub's own switch be on; `conftest` watches in every test."
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     for module in pkgutil.walk_packages(truepose.__path__, "truepose."): importlib.import_module(module.name)
     from truepose.method.codec import load_codec
@@ -65,8 +60,6 @@ def test_what_is_written_is_private_until_it_is_whole(tmp_path):
         assert path.stat().st_mode & 0o077 == 0
     with atomic_folder(tmp_path/"folder") as path: assert path.stat().st_mode & 0o077 == 0
     with alone(tmp_path/"folder", "testing"): assert (tmp_path/".folder.lock").stat().st_mode & 0o077 == 0
-    page = importlib.import_module("truepose.page")  # pictures of people are uploaded to it
-    assert page.UPLOADS.stat().st_mode & 0o077 == 0 and page.gradio.utils.get_upload_folder() == str(page.UPLOADS)
 
 
 def fault(*_, **__): return [][3]

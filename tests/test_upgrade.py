@@ -1,9 +1,11 @@
-"What earlier versions wrote still loads: a pipeline and a result of 26 November (0.1.0, modules under their old names), a set of 27 November."
+"What earlier versions wrote still loads: a pipeline and a result of 26 November (0.1.0, modules under their old names), a set of 27 November, a training's checkpoint of the 28th (749bd9c)."
 import json
+import shutil
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from notebooks import ROOT
 from truepose.core import read_json
@@ -11,6 +13,7 @@ from truepose.data.deepfashion import open_people
 from truepose.evaluate.methods import read_rows
 from truepose.people.writing import verify_people
 from truepose.pipeline import TruePosePipeline
+from truepose.train.loop import fit, read_history
 
 BEFORE, GOLDEN = (ROOT/"tests"/"fixtures"/name for name in ("before", "golden"))
 
@@ -42,3 +45,23 @@ def test_an_old_result_is_read():
     assert abs(rows[0]["ssim"] - .477028) < 1e-9 and rows[0]["method"] == "copy_source"
     assert read_json(BEFORE/"result"/"metrics.json")["truepose_n_pairs"] == 128
     assert {"params", "commit", "versions"} <= read_json(BEFORE/"result"/"manifest.json").keys()
+
+
+class Line(nn.Module):
+    "Learns to give back the first two of four numbers."
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Linear(4, 2)
+
+    def forward(self, batch, generator=None): return (self.model(batch["x"]) - batch["x"][:, :2]).square().mean(), {}
+
+
+def test_an_old_training_goes_on(monkeypatch, tmp_path):
+    "Stopped after three steps by the code of that day; that code went on to these weights at six."
+    monkeypatch.setattr("truepose.core.best_dtype", lambda device="cpu": torch.float32)
+    shutil.copytree(BEFORE/"training", tmp_path/"model")
+    line = Line()
+    ended = fit(line, lambda generator: dict(x=torch.randn(8, 4, generator=generator)), tmp_path/"model", 6, lr=.1, warmup=0, decay="constant", log_every=1, trackers=())
+    weights = torch.tensor([[.4879740, -.0125175, -.1458252, -.0492992], [-.1004700, .6586012, .0003474, .0208418]])
+    assert ended.step == 6 and [row["step"] for row in read_history(tmp_path/"model"/"history.csv")] == [1, 2, 3, 4, 5, 6]
+    assert torch.allclose(line.model.weight, weights, atol=1e-5)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGEST_JSON', 'SEEDS', 'InputError', 'package_dir', 'repo_root', 'data_dir', 'runs_dir', 'results_dir',
            'figures_dir', 'asset', 'check_place', 'claim', 'atomic_write', 'alone', 'atomic_folder', 'refuse_pointers',
-           'check_fields', 'write_json', 'read_json', 'check_seed', 'seed_everything', 'best_dtype', 'autocast',
+           'check_fields', 'check_whole', 'write_json', 'read_json', 'seed_everything', 'best_dtype', 'autocast',
            'versions', 'changed_files', 'git_state', 'cpu_name', 'device_info', 'manifest']
 
 # %% ../nbs/00_core.ipynb #7c13aff1
@@ -130,7 +130,7 @@ def _beginning(place: Path):
     else: os.truncate(handle, 0)
     try: yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError): temporary.unlink(missing_ok=True)
         if handle is not None: os.close(handle)
 
 # %% ../nbs/00_core.ipynb #fcd69f16
@@ -166,8 +166,9 @@ def atomic_write(path: str | Path):  # final name; missing parent folders are ma
             place.parent.mkdir(parents=True, exist_ok=True)
             temporary = stack.enter_context(_beginning(place))
         with _named(path, _FULL): yield temporary
-        temporary.chmod(_usual_mode(place, 0o666))  # it began as a private file
-        with _named(path): os.replace(temporary, place)
+        with _named(path):
+            temporary.chmod(_usual_mode(place, 0o666))  # it began as a private file
+            os.replace(temporary, place)
 
 # %% ../nbs/00_core.ipynb #3fdf5597
 @contextlib.contextmanager
@@ -190,7 +191,7 @@ def alone(place: str | Path,  # file or folder, there or not
         handle = claim(lock)
     try: yield
     finally:
-        lock.unlink(missing_ok=True)
+        with contextlib.suppress(OSError): lock.unlink(missing_ok=True)
         os.close(handle)
 
 # %% ../nbs/00_core.ipynb #8a887ff5
@@ -252,6 +253,15 @@ def check_fields(content,  # anything
         raise InputError(f"{where}: field {name!r} {what}; expected an object with {wanted}; "
                          "make the file again")
 
+# %% ../nbs/00_core.ipynb #6ae64065
+def check_whole(number: int, field: str,  # what to call it in messages
+                least: int, most: int):
+    "`InputError` for what is no whole number of a range."
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    if not (whole and least <= number <= most):
+        raise InputError(f"{field} {str(number)[:40]!r}: give a whole number from {least:,} to "
+                         f"{most:,}")
+
 # %% ../nbs/00_core.ipynb #aaed6745
 def write_json(path: str | Path, obj):  # anything json can write
     "Write readable JSON, whole or not at all."
@@ -294,19 +304,13 @@ def read_json(path,  # file name, or an open file
 SEEDS = 2**63  # torch takes no larger ones
 
 
-def check_seed(seed: int, field: str = "seed"):
-    "`InputError` for what no generator takes."
-    whole = isinstance(seed, Integral) and not isinstance(seed, bool)
-    if not (whole and 0 <= seed < SEEDS):
-        raise InputError(f"{field} {seed!r}: give a whole number from 0 to 2^63 - 1")
-
-
 def seed_everything(seed: int):  # non-negative
     "Seed python, numpy and torch; returns a torch generator for our own draws."
     import random
     import numpy as np
     import torch
-    check_seed(seed)
+    check_whole(seed, "seed", 0, SEEDS - 1)
+    seed = int(seed)  # not numpy's
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -170,8 +170,8 @@ def number_inputs(desk: Desk) -> list:
 
 def ask_tabs(desk: Desk) -> list:  # of (button, function, what is special to it)
     "A tab for each thing that can be asked for."
-    garments = list(REGIONS[1:REGIONS.index("torso")])
-    skin = list(REGIONS[REGIONS.index("torso"):])
+    names = [(region.replace("_", " "), region) for region in REGIONS[1:]]  # (shown, meant)
+    garments, skin = names[:REGIONS.index("torso") - 1], names[REGIONS.index("torso") - 1:]
     with gradio.Tab("Transfer"):
         gradio.Markdown("The person in the other's pose.")
         asked = [(gradio.Button("Draw", variant="primary"), ask_transfer, [])]
@@ -237,7 +237,8 @@ def build(desk: Desk) -> gradio.Blocks:
                     result = gradio.Image(first.picture, label="result", **start)
                 gradio.Markdown("Click on the result to see what was looked at for it.")
         strips = [example_strip(desk, example, k) for k, example in enumerate(desk.examples)]
-        gradio.Markdown("**Examples**, drawn beforehand. A click brings them up.")
+        gradio.Markdown("**Examples**, drawn beforehand: every second pair of the people above, by "
+                        "SSIM against the truth; the middle one first. A click brings them up.")
         examples = gradio.Gallery(strips, columns=4, allow_preview=False, show_label=False,
                                   format="png", buttons=[], object_fit="contain", height="auto",
                                   elem_classes="examples")
