@@ -34,7 +34,7 @@ endef
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all ablations figures gpu-hour test docs readme people pose train lock clean
+.PHONY: help reproduce reproduce-all ablations figures gpu-hour test lab docs readme people pose train lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -61,6 +61,9 @@ gpu-hour: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the grid at nano and the shippe
 
 test: $(VENV)/.dev ## notebooks agree with the package, notebooks run, pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lab: $(VENV)/.dev ## JupyterLab on the notebooks
+	env -u MPLBACKEND $(BIN)/jupyter lab nbs/index.ipynb
 
 docs: $(VENV)/.dev ## the notebooks as a site that needs no network: _site/index.html
 	$(BIN)/python docs/build.py

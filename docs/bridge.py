@@ -90,6 +90,9 @@ def only_imports(code):
     return bool(nodes) and all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes)
 
 
+def imports_cell(cell): return cell["cell_type"] == "code" and only_imports(cell["source"])
+
+
 def defined(code):
     "Names of the functions, classes and methods by @patch that a cell defines."
     names = []
@@ -128,7 +131,8 @@ class Bridge:
         self.documents = {(ROOT/name).resolve(): page for name, page in documents.items()}
         self.modules = {name: module_of(path) for name, path in notebooks().items()}
         self.page_of = {f"truepose.{module}": self.pages[name] for name, module in self.modules.items() if module}
-        self.anchored = {full for name, path in notebooks().items() if self.modules[name] for full in self.exported(name, path)}
+        exporting = {name: path for name, path in notebooks().items() if self.modules[name]}
+        self.anchored = {full for name, path in exporting.items() for full in self.exported(name, path)}
         self.spellings = Counter(full.lower() for full in self.anchored)
 
     def exported(self, name, path):
@@ -217,7 +221,7 @@ class Bridge:
                 shown.append(markdown(text))
             elif cell["cell_type"] == "code":
                 new = self.code(cell, self.modules[name], level, alt)
-                if new and shown and all(c["cell_type"] == "code" and only_imports(c["source"]) for c in (new[0], shown[-1])):
+                if new and shown and imports_cell(new[0]) and imports_cell(shown[-1]):
                     shown[-1]["source"] += "\n" + new[0]["source"]
                 else: shown += new
         return shown

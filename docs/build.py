@@ -1,8 +1,9 @@
 """The site, which needs no network: nbs/ -> _sphinx/pages/ -> _site/ (`make docs`).
 
-nbdev's own pages show an exported function as a signature and hide its code. Here the code is the text, so notebooks are taken
-as they are (bridge.py), and nothing is run. Notebooks are stored as their defaults make them, in seconds and with random
-weights: the page of a figure shows the committed figure, that of an experiment the published runs (published.py).
+nbdev's own pages show an exported function as a signature and hide its code. Here the code is the text, so notebooks
+are taken as they are (bridge.py), and nothing is run. They are stored as their defaults make them, in seconds and with
+random weights: so the page of a figure shows the committed figure, that of an experiment the published runs
+(published.py). What a page may not be is asked at the end (checks.py).
 """
 import re
 import shutil
@@ -18,34 +19,48 @@ from published import FIGURES, drawn, figure, figures, quoted, read, reported
 from readme import table
 
 WORK, SITE = ROOT/"_sphinx", ROOT/"_site"
-DOCUMENTS = {"README.md": "index", "DATASET.md": "cards/dataset", "truepose/assets/nano/README.md": "cards/nano",
-             "truepose/assets/micro/README.md": "cards/micro", "truepose/assets/parser/README.md": "cards/parser",
-             "workflow/README.md": "workflow", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security", "CITATION.cff": "cite"}
-SECTIONS = [  # caption in the bar on the left, what stands below it
-    ("Start", r"overview"), ("Results", r"results|gallery|failures|figures/"), ("Method", r"method/|finish/"), ("Tutorials", r"tutorials/"),
-    ("How to", r"cli|demo|page|applications|batch|rerun|pipeline|looks|what_goes_wrong|consent|workflow"),
-    ("Experiments", r"experiments/"), ("Reference", r"reference/"), ("Chapters: data", r"data/"), ("Chapters: rendered people", r"people/"),
-    ("Chapters: training, photographs, measures", r"train/|photo/|evaluate/"), ("Chapters: ground", r"core|config|show|runs|figures$|reproduce"),
-    ("Cards of data and models", r"cards/"), ("Cite, contribute", r"cite|contributing|security")]
-# Pages of results: title, sentence, figures and tables. What is not drawn yet is left out; what is new stands at the end of the first
+DOCUMENTS = {
+    "README.md": "index", "DATASET.md": "cards/dataset", "truepose/assets/nano/README.md": "cards/nano",
+    "truepose/assets/micro/README.md": "cards/micro", "truepose/assets/parser/README.md": "cards/parser",
+    "workflow/README.md": "workflow", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security",
+    "CITATION.cff": "cite"}
+SECTIONS = {  # caption in the bar on the left -> pages below it
+    "Start": "overview",
+    "Results": "results|gallery|failures|figures/",
+    "Method": "method/|finish/",
+    "Tutorials": "tutorials/",
+    "How to": "cli|demo|page|applications|batch|rerun|pipeline|looks|what_goes_wrong|consent|workflow",
+    "Experiments": "experiments/",
+    "Reference": "reference/",
+    "Chapters: data": "data/",
+    "Chapters: rendered people": "people/",
+    "Chapters: training, photographs, measures": "train/|photo/|evaluate/",
+    "Chapters: ground": "core|config|show|runs|figures$|reproduce",
+    "Cards of data and models": "cards/",
+    "Cite, contribute": "cite|contributing|security"}
+# Page of results -> title, sentence, figures and tables in their order. What is not drawn yet is left out; a figure
+# that no page names stands at the end of the first
 RESULTS_PAGES = {
-    "results": ("Results", "Every number that is published, with its interval; drawn from `results/` by the notebooks below.",
-                ["f03_measures", "t02_ablation", "f04_ablation", "t02_tests", "t03_families", "f06_families", "f07_attention",
-                 "f08_robustness", "f08_people", "f09_sampling", "f10_curves", "t05_applications", "t05_others", "t01_field", "t04_cost",
-                 "t04_memory", "t04_speed"]),
-    "gallery": ("Gallery", "Pairs that a seed or a rule has drawn, the same for all methods; nobody chose a picture by eye.",
-                ["f00_first", "f02_qualitative", "f05_people", "f08_pictures", "f12_garments", "f13_editing", "f14_sequence"]),
-    "failures": ("Failures", "How often it fails, how, and the worst of all pictures.", ["f11_failures", "f02_worst"])}
+    "results": (
+        "Results", "Every number that is published, with its interval; drawn from `results/` by the notebooks below.",
+        ["f03_measures", "t02_ablation", "f04_ablation", "t02_tests", "t03_families", "f06_families", "f07_attention",
+         "f08_robustness", "f08_people", "f09_sampling", "f10_curves", "f12_read", "t05_applications", "t05_others",
+         "t01_field", "t04_cost", "t04_memory", "t04_speed"]),
+    "gallery": (
+        "Gallery", "Pairs that a seed or a rule has drawn, the same for all methods; nobody chose a picture by eye.",
+        ["f00_first", "f02_qualitative", "f05_people", "f08_pictures", "f12_garments", "f13_editing", "f14_sequence"]),
+    "failures": (
+        "Failures", "How often it fails, how, and the worst of all pictures.", ["f11_failures", "f02_worst"])}
 
 
 def results_page(page):
     "Figures and tables, each with its caption."
     title, subtitle, names = RESULTS_PAGES[page]
-    drawn_ones = {path.stem for path in FIGURES.glob("*.json")} - {"f01_architecture"}
-    new = sorted(drawn_ones.difference(*(names for _, _, names in RESULTS_PAGES.values()))) if page == "results" else []
+    made = {path.stem for path in FIGURES.glob("*.json")} - {"f01_architecture"}
+    new = made.difference(*(listed for _, _, listed in RESULTS_PAGES.values())) if page == "results" else ()
     text = [f"# {title}", f"> {subtitle}"]
     if page == "results": text += ["## The shipped network", table("e03_evaluate/nano").strip()]
-    text += [f"## {name.replace('_', ' ')}\n\n{figure(name)}" for name in names + new if name in drawn_ones]
+    text += [f"## {name.replace('_', ' ')}\n\n{figure(name)}" for name in [*names, *sorted(new)] if name in made]
     return [markdown("\n\n".join(text))]
 
 
@@ -63,7 +78,7 @@ def notebook_page(bridge, name):
 def contents(pages):
     "The site's tree of contents: sections in reading order."
     trees = []
-    for title, pattern in SECTIONS:
+    for title, pattern in SECTIONS.items():
         members = [page for page in pages if re.match(f"(?:{pattern})", page)]
         if members: trees.append("```{toctree}\n:hidden:\n:caption: \"" + title + "\"\n\n" + "\n".join(members) + "\n```")
     return markdown("\n\n".join(trees))

@@ -1,5 +1,5 @@
-"""Keeps the executed notebook of a published run for its page, made small: `python docs/executed.py RUN...`, each RUN a folder
-of `truepose run` that is published. It goes to docs/executed/<experiment>.ipynb; docs/build.py shows it."""
+"""Keeps the executed notebook of a published run for its page, made small: `python docs/executed.py RUN...`, each RUN
+a folder of `truepose run` that is published. It goes to docs/executed/<experiment>.ipynb; docs/build.py shows it."""
 import base64
 import io
 import json

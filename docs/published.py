@@ -1,5 +1,5 @@
-"""What is published, as Markdown for the site: the figures with their captions, the runs of an experiment with their numbers,
-and the executed notebooks that are kept in docs/executed/."""
+"""What is published, as Markdown for the site: the figures with their captions, the runs of an experiment with their
+numbers, and the executed notebooks that are kept in docs/executed/."""
 import ast
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from bridge import ROOT, PageError, copied, parsed, source
 
 RESULTS, FIGURES, EXECUTED = ROOT/"results", ROOT/"figures", ROOT/"docs"/"executed"
-# Runs that were published before `truepose publish` refused a changed checkout; tests/test_results.py lets the list only shrink
+# Published before `truepose publish` refused a changed checkout; tests/test_results.py lets the list only shrink
 KNOWN_DIRTY = frozenset((ROOT/"docs"/"known_dirty.txt").read_text(encoding="utf-8").split())
 
 
@@ -61,11 +61,12 @@ def run_line(folder, manifest):
 def numbers(folder):
     "All numbers of a run, folded; those with an interval have it beside them."
     metrics = read(folder/"metrics.json")
-    ends = {f"{name}{end}" for name in metrics for end in ("_low95", "_high95")}
-    rows = [(name, *(metrics.get(f"{name}{end}") for end in ("", "_low95", "_high95"))) for name in metrics if name not in ends]
     def cell(value): return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-    lines = [f"| `{name}` | {cell(value)} | {f'{cell(low)} to {cell(high)}' if low is not None else ''} |"
-             for name, value, low, high in rows if not isinstance(value, (dict, list))]
+    lines = []
+    for name, value in metrics.items():
+        if isinstance(value, (dict, list)) or name.endswith(("_low95", "_high95")): continue
+        low, high = (metrics.get(f"{name}{end}") for end in ("_low95", "_high95"))
+        lines.append(f"| `{name}` | {cell(value)} | {'' if low is None else f'{cell(low)} to {cell(high)}'} |")
     table = "\n".join(["| measure | value | 95 % interval |", "| --- | ---: | ---: |", *lines])
     title = f"All numbers of <code>{folder.relative_to(ROOT).as_posix()}</code>"
     return f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"
@@ -88,15 +89,16 @@ def drawn_from(stem):
 
 
 def reported(stem):
-    "What stands above an experiment's notebook: its published runs, their numbers and, where no page of a run is kept, pictures."
-    found = runs(stem)
+    "What stands above an experiment's notebook: its published runs and their numbers; pictures where none is executed."
+    found, nb = runs(stem), executed(stem)
     if not found: return "*No run of it is published.* Below: its code, with the parameters' defaults."
     table = "\n".join(["| published run | parameters | device | date | commit |", "| --- | --- | --- | --- | --- |",
                        *(run_line(*run) for run in found.items())])
     about = [table, *drawn_from(stem), *map(numbers, found)]
-    if executed(stem) is None: return "\n\n".join([*about, *pictures(stem, found), "Below: its code, with the parameters' defaults."])
-    folder = executed(stem)["metadata"]["published"]
-    return "\n\n".join([*about, f"Below: the notebook as it was executed for `{folder}`, with its parameters and what it showed."])
+    if nb is None: about += [*pictures(stem, found), "Below: its code, with the parameters' defaults."]
+    else: about.append(f"Below: the notebook as it was executed for `{nb['metadata']['published']}`, "
+                       "with its parameters and what it showed.")
+    return "\n\n".join(about)
 
 
 def executed(stem):
@@ -106,13 +108,15 @@ def executed(stem):
     nb = read(path)
     manifest = ROOT/nb["metadata"]["published"]/"manifest.json"
     if not manifest.is_file() or read(manifest)["date"] != nb["metadata"]["date"]:
-        raise PageError(f"docs/executed/{stem}.ipynb is not of the published run: python docs/executed.py RUN, with the run's folder")
+        raise PageError(f"docs/executed/{stem}.ipynb is not of the published run: "
+                        "python docs/executed.py RUN, with the run's folder")
     return nb
 
 
 def is_tiny(nb):
     "Whether the stored outputs are those of random weights."
-    return any(re.search(r"""^preset\s*=\s*["']tiny""", source(cell), re.M) for cell in nb["cells"] if cell["cell_type"] == "code")
+    code = "\n".join(source(cell) for cell in nb["cells"] if cell["cell_type"] == "code")
+    return re.search(r"""^preset\s*=\s*["']tiny""", code, re.M) is not None
 
 
 def quoted(nb, name):

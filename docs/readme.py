@@ -45,11 +45,16 @@ def value(path, key, form):
     return format(found, form)
 
 
+def interval(low, high, form):
+    "In brackets, not to be broken."
+    return f"({low:{form}} to {high:{form}})".replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def cell(metrics, name, form):
     "Mean and interval, as far as they are there."
     mean, low, high = (metrics.get(f"{name}{end}") for end in ("", "_low95", "_high95"))
     if mean is None: return "absent"
-    return f"{mean:{form}}" + (f" ({low:{form}}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:{form}})" if low is not None else "")
+    return f"{mean:{form}}" + ("" if low is None else f" {interval(low, high, form)}")
 
 
 def table(run):
@@ -71,14 +76,15 @@ def table(run):
     return "\n" + "\n".join(lines) + "\n"
 
 
-MEASURED = {"ssim": "SSIM", "face_ssim": "SSIM, face", "upper_ssim": "SSIM, upper garment", "recall_1": "garment found first"}
+MEASURED = {"ssim": "SSIM", "face_ssim": "SSIM, face", "upper_ssim": "SSIM, upper garment",
+            "recall_1": "garment found first"}
 
 
 def trained_cell(line):
     "Mean and interval of a measure of a trained row; a star where it differs from the row it is tested against."
     differs = line.get("p", 1) < .01 and line["seeds_agree"] == line["seeds_both"]
     star = "*" if differs else ""
-    return f"{line['mean']:.3f}{star} ({line['low95']:.3f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{line['high95']:.3f})"
+    return f"{line['mean']:.3f}{star} {interval(line['low95'], line['high95'], '.3f')}"
 
 
 def rows(experiment, *names):
@@ -90,9 +96,10 @@ def rows(experiment, *names):
     for row, of_row in found.groupby("row", sort=False):
         cells = {line["measure"]: trained_cell(line) for line in of_row.to_dict("records")}
         lines.append(f"| {TRAINED[row][0]} | " + " | ".join(cells.get(name, "absent") for name in MEASURED) + " |")
-    pairs, people, seeds = (" to ".join(map(str, sorted({min(found[name]), max(found[name])}))) for name in ("n_pairs", "n_people", "seeds"))
-    lines += ["", f"Means over {pairs} pairs of {people} unseen persons, seeds of a row: {seeds}; in brackets 95 % intervals over people and "
-              f"seeds. A star: differs from the first row (p < .01, signed ranks over people)."]
+    def of(name): return " to ".join(map(str, sorted({found[name].min(), found[name].max()})))
+    lines += ["", f"Means over {of('n_pairs')} pairs of {of('n_people')} unseen persons, seeds of a row: {of('seeds')}; in "
+              "brackets 95 % intervals over people and seeds. A star: differs from the first row (p < .01, signed ranks "
+              "over people)."]
     return "\n" + "\n".join(lines) + "\n"
 
 

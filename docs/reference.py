@@ -1,5 +1,5 @@
-"""The reference: a page for each part of the package, every public name with its signature as it is written (the comments give
-shapes, units and ranges), its sentence, and the way to its code."""
+"""The reference: a page for each part of the package, every public name with its signature as it is written (the
+comments give shapes, units and ranges), its sentence, and the way to its code."""
 import ast
 
 from bridge import ROOT, markdown, repository
@@ -20,7 +20,8 @@ def signature(node, lines):
 
 def methods(node):
     "Public methods of a class, with their lines."
-    return [part for part in getattr(node, "body", []) if isinstance(part, ast.FunctionDef) and not part.name.startswith("_")]
+    if isinstance(node, ast.FunctionDef): return []
+    return [part for part in node.body if isinstance(part, ast.FunctionDef) and not part.name.startswith("_")]
 
 
 def sentence(node): return (ast.get_docstring(node) or "").split("\n")[0]
@@ -48,7 +49,8 @@ def of_module(module, bridge):
     code = path.read_text(encoding="utf-8")
     tree = ast.parse(code)
     names = public(tree)
-    defined = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in names}
+    kinds = ast.FunctionDef, ast.ClassDef
+    defined = {node.name: node for node in tree.body if isinstance(node, kinds) and node.name in names}
     entries = [entry(node, module, code.split("\n"), bridge) for node in defined.values()]
     values = [f"`{name}`" for name in names if name not in defined]
     chapter = bridge.page_of[f"truepose.{module}"]
@@ -63,6 +65,7 @@ def pages(bridge):
     for part, title in PARTS.items():
         mine = [module for module in modules if ("." in module and module.split(".")[0] or "") == part]
         name = part or "roots"
-        texts = [f"# Reference: `{'truepose.' + part if part else 'truepose'}`, {title}", *(of_module(module, bridge) for module in mine)]
+        whole = f"truepose.{part}" if part else "truepose"
+        texts = [f"# Reference: `{whole}`, {title}", *(of_module(module, bridge) for module in mine)]
         made[f"reference/{name}"] = [markdown("\n\n".join(texts))]
     return made

@@ -103,7 +103,7 @@ def answer(case, place):  # (kind of answer, text)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         return "traceback", f"{type(result.exception).__name__}: {result.exception}"
     said = result.stderr + (result.stdout if wanted[0] == "doctor" else "")
-    if "this is a fault of TruePose" in said or "memory ran out" in said: return "traceback", said
+    if "TRUEPOSE_TRACEBACK=1" in said: return "traceback", said  # nobody foresaw it
     return ("taken" if result.exit_code == 0 else "refused"), said
 
 

@@ -127,12 +127,13 @@ def test_what_only_served_a_published_result_is_not_made_again(tmp_path):
         listed.Row("data/a", "people", ()), listed.Row("results/e/b", "run params/e/b.yaml", ("g",), ("data/a",)),
         listed.Row("results/e/c", "run params/e/c.yaml", ("g",), announced="soon"), listed.Row("figures/f", "run f", ("h",), ("results/e/b",)))}
     assert list(listed.left_of(rows, tmp_path)) == ["data/a", "results/e/b", "figures/f"]
-    write_json(tmp_path/"results/e/b/manifest.json", dict(params=dict(variant="b")))
-    write_json(tmp_path/"figures/f.json", dict(inputs={}))
+    made = tmp_path/"results/e/b/manifest.json"
+    write_json(made, dict(params=dict(variant="b")))
+    write_json(tmp_path/"figures/f.json", dict(inputs={"results/e/b/manifest.json": hashlib.sha256(made.read_bytes()).hexdigest()}))
     assert listed.left_of(rows, tmp_path) == {}
-    (tmp_path/"results/e/b/manifest.json").unlink()
+    made.unlink()
     left = listed.left_of(rows, tmp_path)
-    assert left == {"data/a": "missing", "results/e/b": "missing", "figures/f": "results/e/b will change"}
+    assert left == {"data/a": "missing", "results/e/b": "missing", "figures/f": "changed: results/e/b/manifest.json is gone"}
     assert listed.wanted(rows, left, ["g"]) == ["results/e/b", "data/a"]
 
 

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['EXAMPLES', 'EXIT_CODES', 'app', 'INTERRUPTED', 'NOTHING_KEPT', 'GOES_ON', 'Data', 'OwnLabels', 'Weights', 'Steps',
            'Guidance', 'GuidancePose', 'Seed', 'MapLabels', 'Garments', 'Settings', 'PROTOCOL_NAMES', 'Truth',
-           'Reference', 'Pairs', 'LabelSet', 'Incomplete', 'say_version', 'truepose', 'plain_warnings', 'unexpected',
-           'told', 'command', 'main', 'check_file', 'write_png', 'picture_size', 'check_people', 'people', 'unpack',
-           'doctor', 'shards', 'joints_of', 'write_pose', 'pose', 'choose_parser', 'load_pose_of', 'parse',
+           'Reference', 'Pairs', 'LabelSet', 'Incomplete', 'say_version', 'truepose', 'plain_warnings', 'whose_fault',
+           'unexpected', 'told', 'command', 'main', 'check_file', 'write_png', 'picture_size', 'check_people', 'people',
+           'unpack', 'doctor', 'shards', 'joints_of', 'write_pose', 'pose', 'choose_parser', 'load_pose_of', 'parse',
            'weights_size', 'fit_shape', 'read_source', 'read_inputs', 'plain_number', 'read_garments', 'shown_of',
            'check_wearable', 'in_cihp', 'open_pipeline', 'encode_garments', 'generate', 'edit', 'choose_device',
            'draw_all', 'transfer', 'read_settings', 'say_where', 'after_interrupt', 'run_and_tell', 'run', 'train',
@@ -18,6 +18,7 @@ __all__ = ['EXAMPLES', 'EXIT_CODES', 'app', 'INTERRUPTED', 'NOTHING_KEPT', 'GOES
 import contextlib
 import functools
 import os
+import re
 import signal
 import sys
 import traceback
@@ -95,14 +96,21 @@ def plain_warnings():
         yield
 
 # %% ../nbs/90_cli.ipynb #703021f7
+def whose_fault(e: Exception) -> str:
+    "What can be done about an exception that nobody foresaw."
+    if isinstance(e, MemoryError) or re.search("out of memory|allocate memory", str(e)):
+        return "memory ran out: close other programs, or ask for less at once"
+    if isinstance(e, OSError) and e.filename:
+        return "the system refuses this: look at that file, its rights and the room on its disk"
+    return "this is a fault of TruePose: please report it"
+
+
 def unexpected(e: Exception) -> str:
     "An exception that nobody foresaw, in one line."
     *_, last = traceback.extract_tb(e.__traceback__) or [None]
     where = f" in {Path(last.filename).stem}.{last.name}, line {last.lineno}" if last else ""
     said = " ".join(str(e).split())[:300] or "no more is said"
-    hint = "memory ran out: close other programs, or ask for less at once"
-    hint = hint if isinstance(e, MemoryError) else "this is a fault of TruePose: please report it"
-    return (f"error: {type(e).__name__}: {said}{where}; {hint} "
+    return (f"error: {type(e).__name__}: {said}{where}; {whose_fault(e)} "
             "(TRUEPOSE_TRACEBACK=1 before the command shows all of it)")
 
 

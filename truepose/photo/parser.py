@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FLATTEST', 'to_labels', 'parser_network', 'region_logits', 'backgrounds', 'backdrop', 'augment', 'dice_loss',
-           'ParserObjective', 'parser_batch', 'region_iou', 'largest', 'Parser', 'load_parser', 'load_segformer',
-           'SegFormerParser']
+           'ParserObjective', 'parser_batch', 'region_iou', 'largest', 'check_photo', 'Parser', 'load_parser',
+           'load_segformer', 'SegFormerParser']
 
 # %% ../../nbs/photo/10_parser.ipynb #779b27c5
 from pathlib import Path
@@ -20,7 +20,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from ..core import InputError, asset, read_json, refuse_pointers
-from ..data.pose import flip_keypoints, pose_map, resize_keypoints
+from ..data.pose import check_keypoints, flip_keypoints, pose_map, resize_keypoints
 from ..data.parsing import LABEL_SETS, REGIONS, flip_parsing, to_regions
 from ..data.weights import check_numbers, load_network, require_finite
 
@@ -216,6 +216,18 @@ def largest(logits: torch.Tensor,  # [n, h, w]
 FLATTEST = 8  # times as wide as high: a row of pixels would become as high as all others
 
 
+def check_photo(image):
+    "`InputError` for what is no picture as `load_image` reads one, or too flat to show a person."
+    is_picture = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size
+    if not (is_picture and image.ndim == 3 and image.shape[2] == 3):
+        raise InputError(f"{type(image).__name__}: expected a picture, bytes [h, w, 3]; of a file "
+                         "truepose.data.images.load_image reads one")
+    height, width = image.shape[:2]
+    if width > FLATTEST * height:
+        raise InputError(f"a picture of {height} x {width} pixels is too flat to show a person; "
+                         f"crop it to at most {FLATTEST} times its height")
+
+# %% ../../nbs/photo/10_parser.ipynb #c4d18dbf
 class Parser:
     "Our network as a function of a picture and, if they are known, of its joints."
     def __init__(self, network: UNet2DModel):
@@ -226,16 +238,15 @@ class Parser:
                  image: np.ndarray,  # uint8 [h, w, 3]
                  keypoints: np.ndarray | None = None,  # [18, 3] in pixels of the picture
                 ) -> np.ndarray:  # uint8 [h, w] CIHP ids
+        check_photo(image)
         h, w = image.shape[:2]
-        if w > FLATTEST * h:
-            raise InputError(f"a picture of {h} x {w} pixels is too flat to show a person; "
-                             f"crop it to at most {FLATTEST} times its height")
         size = self.height, max(1, round(w * self.height / h))
         picture = Image.fromarray(image)
         picture = picture.resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=3)
         x = torch.from_numpy(np.array(picture)).movedim(-1, 0)[None].float() / 127.5 - 1
         joints = torch.zeros(1, 18, 3)
         if keypoints is not None:
+            keypoints = check_keypoints(keypoints)
             joints = torch.from_numpy(resize_keypoints(keypoints, (h, w), size)).float()[None]
         logits = region_logits(self.network, x, joints)
         return to_labels(largest(logits[0], (h, w)))
@@ -318,6 +329,7 @@ class SegFormerParser:
                  image: np.ndarray,  # uint8 [h, w, 3]
                  keypoints: np.ndarray | None = None,  # not used
                 ) -> np.ndarray:  # uint8 [h, w] CIHP ids
+        check_photo(image)
         picture = Image.fromarray(image)
         picture = picture.resize(self.size[::-1], Image.Resampling.BILINEAR, reducing_gap=3)
         x = torch.from_numpy(np.array(picture)).movedim(-1, 0)[None].float() / 255
