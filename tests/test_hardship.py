@@ -1,5 +1,6 @@
 "What nobody can help: a full disk, no memory, no right to write, an input that goes away, a clock set back. One line, and what was finished stays."
 import contextlib
+import importlib
 import multiprocessing
 import os
 import re
@@ -81,6 +82,7 @@ def prepared(request):
         Path(place).chmod(0o755)
         def prepare(what):
             if what not in known:
+                for name in kills.LIBRARIES if what != "files" else (): importlib.import_module(name)  # once, not in each fork
                 root = Path(place)/what
                 kills.prepare(root, what)
                 started = kills.Started(what, root, multiprocessing.get_context("fork"))

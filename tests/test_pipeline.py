@@ -73,3 +73,8 @@ def test_one_pixel_that_is_no_number_is_refused():
     picture = torch.zeros(1, 3, 4, 4)
     picture[0, 0, 1, 2] = torch.nan
     with pytest.raises(InputError, match="no finite picture"): as_asked(picture, "pil")
+
+
+def test_a_setting_that_no_pipeline_has(tmp_path):
+    (tmp_path/"model_index.json").write_text('{"_class_name": "TruePosePipeline", "misspelt": 1}')
+    with pytest.raises(InputError, match="no setting 'misspelt'"): TruePosePipeline.from_pretrained(tmp_path)

@@ -5,13 +5,17 @@
 # %% auto #0
 __all__ = ['TOKENS', 'WAYS', 'COLOURS', 'pure_tokens', 'first_pair', 'place_of', 'nearest_token', 'predict_once',
            'watched_fusion', 'Watched', 'watch_pair', 'look_of', 'share_on', 'on_backdrop', 'draw_pictures',
-           'draw_look', 'show_looks']
+           'draw_look', 'show_looks', 'look_tiles', 'Page', 'data_url', 'explorer', 'slider']
 
 # %% ../nbs/85_looks.ipynb #db78cdb5
+import base64
+import io
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from PIL import Image
 
 from .data.parsing import GROUPS, REGIONS, occupancy, one_hot
 from .data.pose import pose_map
@@ -213,3 +217,99 @@ def show_looks(watched: Watched, ways: list):  # of `WAYS`; returns the figure
     for ax in axes.flat: ax.axis("off")
     plt.close(fig)  # a notebook shows what a cell returns
     return fig
+
+# %% ../nbs/85_looks.ipynb #d5278ae0
+def look_tiles(watched: Watched,
+               way: str,  # of `WAYS`
+               every: int = 2,  # tokens from tile to tile
+              ) -> np.ndarray:  # uint8 [h / every, w / every, h, w]: row, column, then the look
+    "Where every second target token looks; each tile is as bright as it can be."
+    height, width = watched.grid
+    region = watched.assignment[0].argmax(-1)  # [n] of each target token
+    looks = torch.zeros(len(region), len(watched.membership))
+    for names in GROUPS.values():
+        asks = torch.isin(region, torch.tensor([REGIONS.index(name) for name in names]))
+        looks[asks] = look_of(watched, way, names[0])[asks]
+    looks = looks / looks.amax(1, keepdim=True).clamp(min=1e-6)
+    tiles = (255 * looks.sqrt()).round().byte().view(height, width, height, width)
+    return tiles[every // 2::every, every // 2::every].numpy()
+
+# %% ../nbs/85_looks.ipynb #aca00e44
+class Page(str):
+    "HTML that a notebook shows."
+    def _repr_html_(self): return str(self)
+    def __repr__(self): return f"a page of {len(self):,} letters"
+
+
+def data_url(picture,  # uint8 [h, w, 3] or [h, w]; or PIL
+             kind: str = "png") -> str:
+    "A picture as the address of itself."
+    if isinstance(picture, np.ndarray): picture = Image.fromarray(picture)
+    picture.save(file := io.BytesIO(), kind, optimize=True)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _sprite(tiles: np.ndarray) -> str:
+    "All tiles in one picture, from black to light yellow."
+    rows, columns, height, width = tiles.shape
+    sheet = tiles.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    picture = Image.fromarray(sheet // 16 * 17).convert("P")  # few greys pack well
+    colours = plt.get_cmap("inferno")(np.arange(256))[:, :3]
+    picture.putpalette((255 * colours).astype(np.uint8).tobytes())
+    return data_url(picture)
+
+# %% ../nbs/85_looks.ipynb #f700437c
+_CLICK = """const box = this.getBoundingClientRect();
+const at = [event.clientX - box.left, event.clientY - box.top];
+const cell = [Math.floor(at[0] / {step_x}), Math.floor(at[1] / {step_y})];
+this.closest('.looks').querySelectorAll('.tile').forEach(tile => tile.style.backgroundPosition =
+  `-${{cell[0] * {width}}}px -${{cell[1] * {height}}}px`);
+const mark = this.querySelector('.mark');
+mark.style.left = cell[0] * {step_x} + 'px'; mark.style.top = cell[1] * {step_y} + 'px';"""
+_PANEL = ('<figure style="margin:0"><div {click}style="position:relative;width:{width}px;'
+          'height:{height}px"><img src="{below}" alt="{name}" style="width:100%;height:100%;'
+          'margin:0;max-width:none">{above}</div><figcaption>{name}</figcaption></figure>')
+
+
+def explorer(watched: Watched,
+             ways: tuple = ("reference", "caa"),  # of `WAYS`
+             first: str = "sleeve",  # token that is shown at first, of `TOKENS`
+            ) -> Page:
+    "Click on the target: where does this token look, in each way?"
+    tiles = {way: look_tiles(watched, way) for way in ways}
+    rows, columns = tiles[ways[0]].shape[:2]
+    height, width = 2 * watched.target["regions"].shape[0], 2 * watched.target["regions"].shape[1]
+    step = dict(step_x=width / columns, step_y=height / rows, width=width, height=height)
+    y, x = (n // 2 for n in divmod(watched.tokens[first], watched.grid[1]))
+    mark = (f'<div class="mark" style="position:absolute;box-sizing:border-box;border:2px solid '
+            f'#e67;width:{step["step_x"]}px;height:{step["step_y"]}px;'
+            f'left:{x * step["step_x"]}px;top:{y * step["step_y"]}px"></div>')
+    click = f'onclick="{_CLICK.format(**step)}" '
+    target = _PANEL.format(below=data_url(to_uint8(watched.target["image"]), "jpeg"), above=mark,
+                           name="target: click", click=click, width=width, height=height)
+    grey = to_uint8(watched.source["image"]).mean(-1).astype(np.uint8) // 2
+    over = ('<div class="tile" style="position:absolute;inset:0;mix-blend-mode:screen;'
+            'image-rendering:pixelated;background-image:url({url});background-size:{w}px {h}px;'
+            'background-position:-{x}px -{y}px"></div>')
+    place = dict(w=columns * width, h=rows * height, x=x * width, y=y * height)
+    panels = [_PANEL.format(below=data_url(grey, "jpeg"), name=f"source: {WAYS[way]}", click="",
+                            above=over.format(url=_sprite(tiles[way]), **place), width=width,
+                            height=height) for way in ways]
+    return Page(f'<div class="looks" style="display:flex;flex-wrap:wrap;gap:8px">'
+                f'{target}{"".join(panels)}</div>')
+
+# %% ../nbs/85_looks.ipynb #065aa627
+def slider(pictures: list,  # of PIL images or uint8 arrays, of one size
+           names: list,  # of each
+           first: int = 0,  # which is shown at first
+          ) -> Page:
+    "Pictures behind a slider."
+    shown = "".join(f'<img src="{data_url(picture, "jpeg")}" alt="{name}" style="margin:0;'
+                    f'display:{"block" if i == first else "none"}">'
+                    for i, (picture, name) in enumerate(zip(pictures, names)))
+    move = ("const all = this.parentNode.querySelectorAll('img');"
+            "all.forEach((one, i) => one.style.display = i == this.value ? 'block' : 'none');"
+            "this.nextElementSibling.textContent = all[this.value].alt;")
+    return Page(f'<div>{shown}<input type="range" min="0" max="{len(pictures) - 1}" '
+                f'value="{first}" aria-label="which picture" oninput="{move}"> '
+                f'<span>{names[first]}</span></div>')

@@ -298,7 +298,8 @@ def _execute(path: Path, output: Path, params: dict, live: bool):
 # %% ../nbs/03_runs.ipynb #92da2346
 def _describe(path: Path, params: dict, started: float) -> dict:
     "The manifest, with the notebook's own hash."
-    import torch  # noqa: F401  loaded, so that its threads and GPU are named
+    if path.parent.name != "figures":  # they are many, quick, and have no numbers of their own
+        import torch  # noqa: F401  loaded, so that its threads and GPU are named
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     about = manifest(params, params.get("seed", 0), started)
     return dict(notebook=path.stem, notebook_sha256=digest, **about)

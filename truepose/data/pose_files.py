@@ -114,10 +114,10 @@ def said_size(content: dict, where: str) -> tuple | None:  # (height, width)
 def _whole(size: list, where: str) -> tuple:
     "Sizes of 512.0 or \"512\" as well; others are refused: without a canvas nothing is scaled."
     try: sides = [float(side) for side in size]
-    except (TypeError, ValueError): sides = [0, 0]
+    except (TypeError, ValueError, OverflowError): sides = [0, 0]
     if min(sides) >= 1 and all(side.is_integer() for side in sides): return tuple(map(int, sides))
-    raise InputError(f"{where} are {size[0]!r} and {size[1]!r}; expected the size of the canvas in "
-                     "whole pixels")
+    said = " and ".join(repr(side)[:40] for side in size)
+    raise InputError(f"{where} are {said}; expected the size of the canvas in whole pixels")
 
 
 def read_openpose(content, where: str, image: str = "") -> list | None:

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from ..core import InputError, alone, atomic_folder, atomic_write, check_fields, manifest
-from ..core import package_dir, read_json, write_json
+from ..core import SEEDS, InputError, alone, atomic_folder, atomic_write, check_fields
+from ..core import check_whole, manifest, package_dir, read_json, write_json
 from ..data.parsing import label_names
 from ..data.tables import write_table
 from ..data.shards import LoadedShard, png_bytes, read_shard, unpack_shard, write_shard
@@ -236,9 +236,11 @@ def write_people(out: str | Path,  # folder
     "Render people into a folder; goes on where it was stopped, returns at once if complete."
     if split not in SPLITS:
         raise InputError(f"split {split!r} is unknown: choose one of {', '.join(SPLITS)}")
-    if count < 1 or views < 2:
-        raise InputError(f"count {count}, views {views}: needs at least one person and two views, "
-                         "or there is no pair")
+    check_whole(count, "count", 1, 10**6)
+    check_whole(seed, "seed", 0, SEEDS - 1)
+    for name, side in zip(("height", "width"), size): check_whole(side, name, 1, 4096)
+    check_whole(views, "views", 2, 1000)  # or there is no pair
+    check_whole(workers, "workers", 1, 999)
     get_world(world)  # or a refusal, before anything is written
     out, started = Path(out), time.time()
     parameters = {"split": split, "count": count, "seed": seed, "size": list(size), "views": views,

@@ -147,7 +147,12 @@ class RtmlibPose:
             raise InputError(f"pose: rtmlib cannot be imported ({e}); pip install rtmlib, "
                              "or leave the estimator to MediaPipe") from None
         for part, path in files.items(): options |= _rtmlib_options(part, path)
-        with contextlib.redirect_stdout(None): self.people = Wholebody(**options)
+        try:
+            with contextlib.redirect_stdout(None): self.people = Wholebody(**options)
+        except OSError as e:  # no network, a full disk, a broken file
+            raise InputError(f"pose: rtmlib could not fetch its weights ({e}); give a folder that "
+                             "holds det.onnx and pose.onnx with --weights, or take MediaPipe, "
+                             "whose weights come with it (make pose)") from None
 
     def __call__(self,
                  image: np.ndarray,  # uint8 [h, w, 3]
