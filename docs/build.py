@@ -29,7 +29,7 @@ SECTIONS = {  # caption in the bar on the left -> pages below it
     "Results": "results|gallery|failures|figures/",
     "Method": "method/|finish/",
     "Tutorials": "tutorials/",
-    "How to": "cli|demo|page|applications|batch|rerun|pipeline|looks|what_goes_wrong|consent|workflow",
+    "How to": "cli|demo|page|applications|batch|rerun|pipeline|looks|what_goes_wrong|consent|workflow|reliability",
     "Experiments": "experiments/",
     "Reference": "reference/",
     "Chapters: data": "data/",

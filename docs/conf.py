@@ -12,6 +12,7 @@ author = settings["author"]
 extensions = ["myst_nb", "sphinx_copybutton"]
 
 nb_execution_mode = "off"  # the outputs are those that were stored, and committed
+nb_render_markdown_format = "myst"  # else a table that a cell prints is no table
 nb_ipywidgets_js = {}  # else myst-nb asks a server for require.js
 myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline", "attrs_block", "colon_fence"]
 myst_heading_anchors = 4

@@ -139,11 +139,11 @@ def test_no_page_is_wider_than_its_window_and_no_code_is_cut_off():
            ".map(e => e.textContent.slice(0, 80))")
     found = []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width, where in WIDTHS.items():
-            tab = browser.new_page(viewport=dict(width=width, height=900))
-            for page in pages:
-                tab.goto(page.as_uri(), wait_until="load")
+        tab = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page()
+        for page in pages:
+            tab.goto(page.as_uri(), wait_until="load")
+            for width, where in WIDTHS.items():
+                tab.set_viewport_size(dict(width=width, height=900))
                 if tab.evaluate(wide): found.append(f"{page.relative_to(SITE)} is wider than the window {where}")
                 if width == 1400: found += [f"{page.relative_to(SITE)}: cut off: {line}" for line in tab.evaluate(cut)]
     assert not found, "\n".join(found)
