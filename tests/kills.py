@@ -156,7 +156,8 @@ def hashed(data): return hashlib.sha256(data).hexdigest()
 def content(place):
     "Name -> SHA-256 of what a result consists of."
     found = {}
-    for path in sorted(place.rglob("*")):
+    earlier = sorted(place.rglob("step_*.pt"))[:-1]  # which checkpoints lie beside the last one, the moment of a stop decides
+    for path in sorted(set(place.rglob("*")) - set(earlier)):
         name = path.relative_to(place).as_posix()
         if not path.is_file() or name.startswith(("own/", "tensorboard/")) or path.name in ("transfer.json", "settings.json"): continue
         data = path.read_bytes()

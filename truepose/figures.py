@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COLUMN', 'TEXT', 'STYLE', 'METHODS', 'ROWS', 'ABLATION_ROWS', 'FAMILY_ROWS', 'MEASURED', 'method_style', 'use_style',
            'picture_table', 'choose_rows', 'interval_plot', 'sure', 'row_plot', 'row_panels', 'runs_there',
-           'markdown_table', 'latex_table', 'means_of', 'tests_of', 'file_hash', 'save_figure', 'check_inputs',
-           'write_note', 'save_table']
+           'markdown_table', 'latex_table', 'means_of', 'tests_of', 'file_hash', 'covered_labels', 'save_figure',
+           'check_inputs', 'write_note', 'save_table']
 
 # %% ../nbs/04_figures.ipynb #cfe73ed1
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+from matplotlib.text import Text
 import numpy as np
 
 from .config import ABLATION, FIELD
@@ -274,6 +275,28 @@ def _short(path: Path) -> str:
         return "/".join(parts[last:])
     return "/".join(parts if inside else parts[-3:])
 
+# %% ../nbs/04_figures.ipynb #06dc64a8
+def _unseen(axes) -> set:  # of texts
+    "Labels of ticks that are not drawn."
+    unseen = set()
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            drawn = axes.axison and low <= tick.get_loc() <= high
+            if not drawn: unseen |= {tick.label1, tick.label2}
+    return unseen
+
+
+def covered_labels(fig) -> list:  # pairs of words
+    "Labels of a figure that lie on each other."
+    fig.canvas.draw()
+    unseen = set().union(*map(_unseen, fig.axes))
+    texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    boxes = [(text.get_text(), text.get_window_extent().shrunk(0.9, 0.8))
+             for text in texts if text not in unseen]
+    return [(word, other) for k, (word, box) in enumerate(boxes)
+            for other, beside in boxes[:k] if box.overlaps(beside)]
+
 # %% ../nbs/04_figures.ipynb #a593c339
 def save_figure(fig,  # matplotlib figure
                 name: str,  # the notebook's name, e.g. `f02_qualitative`
@@ -284,6 +307,8 @@ def save_figure(fig,  # matplotlib figure
                ) -> Path:  # the png
     "Write name.png, name.pdf and name.json (inputs with hashes, commit, caption, alt text)."
     folder = check_inputs(name, inputs, folder)
+    covered = covered_labels(fig)
+    if covered: raise InputError(f"figure {name}: labels lie on each other: {covered[0]}")
     for kind, plain in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         with atomic_write(folder / f"{name}.{kind}") as path:
             fig.savefig(path, format=kind, metadata=plain, dpi=STYLE["savefig.dpi"])

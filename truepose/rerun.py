@@ -77,10 +77,10 @@ def values_of(folder: Path) -> dict:  # "file: name" -> value
     return {name: value for name, value in found.items() if not pd.isna(value)}
 
 # %% ../nbs/87_rerun.ipynb #29d12f35
-# Time, memory and what they are made of are told, not judged.
+# Time, memory, what they are made of and the run's own name are told, not judged.
 MACHINE = ("*second*", "*minute*", "*hours*", "*_s", "*_per_s_*", "*speed*", "*load*", "*peak*",
            "*memory*", "*resident*", "*threads*", "*matmul*", "*bound_*", "*device*", "*cores*",
-           "*neighbours*", "e11_* share_*", "e23_* *_share")
+           "*neighbours*", "e11_* share_*", "e23_* *_share", "variant")
 
 
 def limit_of(notebook: str, name: str,  # of a value: "file: name"
