@@ -289,7 +289,7 @@ def _unseen(axes) -> set:  # of texts
 
 def covered_labels(fig) -> list:  # pairs of words
     "Labels of a figure that lie on each other."
-    fig.canvas.draw()
+    fig.draw_without_rendering()
     unseen = set().union(*map(_unseen, fig.axes))
     texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
     boxes = [(text.get_text(), text.get_window_extent().shrunk(0.9, 0.8))
@@ -307,11 +307,11 @@ def save_figure(fig,  # matplotlib figure
                ) -> Path:  # the png
     "Write name.png, name.pdf and name.json (inputs with hashes, commit, caption, alt text)."
     folder = check_inputs(name, inputs, folder)
-    covered = covered_labels(fig)
-    if covered: raise InputError(f"figure {name}: labels lie on each other: {covered[0]}")
     for kind, plain in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         with atomic_write(folder / f"{name}.{kind}") as path:
             fig.savefig(path, format=kind, metadata=plain, dpi=STYLE["savefig.dpi"])
+    covered = covered_labels(fig)  # as it was laid out; without a note no figure is published
+    if covered: raise InputError(f"figure {name}: labels lie on each other: {covered[0]}")
     write_note(folder, name, inputs, caption, alt=alt or caption)
     return folder / f"{name}.png"
 
