@@ -2,10 +2,10 @@
 backticked name to it. Nothing is run; the stored outputs are shown."""
 import ast
 import functools
+import io
 import json
 import re
 import runpy
-import shutil
 from collections import Counter
 from configparser import ConfigParser
 from pathlib import Path
@@ -15,7 +15,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 NBS, PAGES = ROOT/"nbs", ROOT/"_sphinx"/"pages"
 PICTURES = "/_pictures"  # of PAGES: pictures of the repository
-HEAVY, WIDTH = 300_000, 1200  # bytes from which on a picture is made lighter, pixels that it has then
+HEAVY, WIDTH = 60_000, 1100  # bytes from which on a picture is made lighter, pixels that it has as JPEG
 EXPORTS = {"export", "exports", "exporti"}
 
 
@@ -112,15 +112,24 @@ def said_of(text):
     return re.split(r"(?<=[.!?]) ", plain.strip())[-1][:200]
 
 
+def lighter(path):
+    "A picture's file and its ending: 256 colours, as is enough for a drawing, or JPEG, whichever is smaller."
+    picture = Image.open(path).convert("RGB")
+    few, small = picture.quantize(256, dither=Image.Dither.NONE), picture.copy()
+    small.thumbnail((WIDTH, 10 * WIDTH))
+    files = {"png": io.BytesIO(), "jpg": io.BytesIO()}
+    few.save(files["png"], "png", optimize=True)
+    small.save(files["jpg"], "jpeg", quality=85, optimize=True)
+    return min(((file.getvalue(), ending) for ending, file in files.items()), key=lambda made: len(made[0]))
+
+
 def copied(path):
-    "A picture of the repository, laid where Sphinx finds it; its address. A heavy one becomes a JPEG."
+    "A picture of the repository, laid where Sphinx finds it; its address. A heavy one is made lighter."
     folder, place = PAGES/PICTURES.strip("/"), "-".join(path.relative_to(ROOT).parts)
-    if path.stat().st_size < HEAVY: shutil.copy2(path, folder/place)
-    else:
-        place = f"{place.rpartition('.')[0]}.jpg"
-        picture = Image.open(path).convert("RGB")
-        picture.thumbnail((WIDTH, 10 * WIDTH))
-        picture.save(folder/place, quality=85, optimize=True)
+    data, ending = path.read_bytes(), path.suffix[1:]
+    if len(data) >= HEAVY and ending != "webp": data, ending = lighter(path)  # a film stays one
+    place = f"{place.rpartition('.')[0]}.{ending}"
+    (folder/place).write_bytes(data)
     return f"{PICTURES}/{place}"
 
 
