@@ -112,9 +112,9 @@ def said_of(text):
     return re.split(r"(?<=[.!?]) ", plain.strip())[-1][:200]
 
 
-def lighter(path):
-    "A picture's file and its ending: 256 colours, as is enough for a drawing, or JPEG, whichever is smaller."
-    picture = Image.open(path).convert("RGB")
+def lighter(picture):
+    "Its file and that file's ending: 256 colours, as is enough for a drawing, or JPEG, whichever is smaller."
+    picture = picture.convert("RGB")
     few, small = picture.quantize(256, dither=Image.Dither.NONE), picture.copy()
     small.thumbnail((WIDTH, 10 * WIDTH))
     files = {"png": io.BytesIO(), "jpg": io.BytesIO()}
@@ -127,7 +127,7 @@ def copied(path):
     "A picture of the repository, laid where Sphinx finds it; its address. A heavy one is made lighter."
     folder, place = PAGES/PICTURES.strip("/"), "-".join(path.relative_to(ROOT).parts)
     data, ending = path.read_bytes(), path.suffix[1:]
-    if len(data) >= HEAVY and ending != "webp": data, ending = lighter(path)  # a film stays one
+    if len(data) >= HEAVY and ending != "webp": data, ending = lighter(Image.open(path))  # a film stays one
     place = f"{place.rpartition('.')[0]}.{ending}"
     (folder/place).write_bytes(data)
     return f"{PICTURES}/{place}"

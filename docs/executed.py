@@ -8,9 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from bridge import lighter
 from published import EXECUTED, RESULTS, ROOT, read, with_values
-
-WIDTH = 1100  # pixels, at most
 
 
 def published_as(manifest):
@@ -21,15 +20,9 @@ def published_as(manifest):
 
 
 def small(data):
-    "A picture's output as the smaller of PNG and JPEG."
-    picture = Image.open(io.BytesIO(base64.b64decode("".join(data["image/png"])))).convert("RGB")
-    picture.thumbnail((WIDTH, 4 * WIDTH))
-    files = {}
-    for kind, options in (("png", dict(optimize=True)), ("jpeg", dict(quality=88))):
-        picture.save(file := io.BytesIO(), kind, **options)
-        files[f"image/{kind}"] = file.getvalue()
-    kind = min(files, key=lambda kind: len(files[kind]))
-    return {kind: base64.b64encode(files[kind]).decode()}
+    "A picture's output, made lighter as those of the site are."
+    made, ending = lighter(Image.open(io.BytesIO(base64.b64decode("".join(data["image/png"])))))
+    return {{"png": "image/png", "jpg": "image/jpeg"}[ending]: base64.b64encode(made).decode()}
 
 
 def kept_output(output, checkout):

@@ -70,7 +70,7 @@ def test_executed_notebooks_are_of_published_runs(path):
 def test_pictures_are_kept_small(tmp_path):
     Image.effect_noise((1300, 60), 80).convert("RGB").save(file := io.BytesIO(), "PNG")
     (kind, data), = executed.small({"image/png": base64.b64encode(file.getvalue()).decode()}).items()
-    assert kind == "image/jpeg" and Image.open(io.BytesIO(base64.b64decode(data))).width == executed.WIDTH
+    assert kind == "image/jpeg" and Image.open(io.BytesIO(base64.b64decode(data))).width == bridge.WIDTH
 
 
 def test_random_weights_are_not_shown_as_results():
