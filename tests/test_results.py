@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 
-from notebooks import NBS, ROOT, all_notebooks, cells, name, source
+from notebooks import NBS, ROOT, all_notebooks, cells, code, name, source
 
 TEXTS = runpy.run_path(str(ROOT/"docs"/"readme.py"))
 
@@ -51,6 +51,15 @@ def test_a_changed_result_is_noticed_in_a_notebook():
     text = json.dumps(dict(source=[f"of {marker} pairs\n"]))
     new = json.loads(TEXTS["filled"](text))["source"][0]
     assert new == f"of {marker.replace('>7<', '>128<')} pairs\n"
+
+
+def test_the_page_of_reliability_shows_what_is_published():
+    "Its stored table is what its cells make of results/reliability now."
+    path, made = NBS/"reliability.ipynb", {"__name__": "page"}
+    shown = ["".join(output["data"]["text/markdown"]) for cell in code(path) for output in cell["outputs"]
+             if "text/markdown" in output.get("data", {})]
+    for cell in code(path): exec(source(cell), made)
+    assert len(shown) == 1 and shown[0].split("\n")[2:] == made["rows"], "run nbs/reliability.ipynb again"
 
 
 def metrics_of(run): return json.loads((ROOT/"results"/run/"metrics.json").read_text(encoding="utf-8"))
