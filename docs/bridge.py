@@ -104,6 +104,16 @@ def defined(code):
     return names
 
 
+def joined(outputs):
+    "Stored outputs; what a cell prints line by line is one."
+    made = []
+    for output in outputs:
+        printed = [one for one in (*made[-1:], output) if one.get("output_type") == "stream"]
+        if len(printed) < 2: made.append(dict(output))
+        else: made[-1]["text"] = "".join("".join(one["text"]) for one in printed)
+    return made
+
+
 def said_of(text):
     "The last sentence of some Markdown in plain words: the alternative text of a picture below it."
     text = re.sub(r"```.*?```|\$\$.*?\$\$", "", text, flags=re.S)
@@ -200,6 +210,12 @@ class Bridge:
         targets = "".join(f"({self.anchor(f'truepose.{module}.{n}')})=\n" for n in names)
         return markdown(f"{targets}\n{'#' * level} {words}\n")
 
+    def printed(self, output, folder, where):
+        "A stored output; the links of Markdown hold on the site, as those of a text do."
+        data = output.get("data", {})
+        if "text/markdown" not in data: return output
+        return output | {"data": data | {"text/markdown": self.prose("".join(data["text/markdown"]), folder, where)}}
+
     def code(self, cell, module, level, alt):
         "One code cell as it is shown: perhaps a heading, the code without directives, the stored outputs."
         found, code = directives(cell)
@@ -211,8 +227,8 @@ class Bridge:
         if "fig-cap" in found: about["figure"] = {"caption": found["fig-cap"].strip("\"'")}
         if only_imports(code): about |= {"code_prompt_show": "Imports", "code_prompt_hide": "Imports"}
         hidden = found.get("output") == "false" or "hide_output" in found
-        outputs = [] if hidden else [dict(o) for o in cell.get("outputs", []) if o.get("name") != "stderr"
-                                     and not any("widget" in kind for kind in o.get("data", {}))]
+        outputs = [] if hidden else joined(o for o in cell.get("outputs", []) if o.get("name") != "stderr"
+                                           and not any("widget" in kind for kind in o.get("data", {})))
         heading = self.heading(code, module, level) if found.keys() & EXPORTS else None
         shown = {"cell_type": "code", "metadata": {"tags": tags, "mystnb": about}, "source": code,
                  "outputs": outputs, "execution_count": None}
@@ -220,16 +236,17 @@ class Bridge:
 
     def cells(self, nb, name):
         "The cells of a notebook as they are shown; imports that follow each other are one cell."
-        shown, level, alt = [], 3, name
+        shown, level, alt, folder = [], 3, name, (NBS/name).parent
         for cell in nb["cells"]:
             if cell["cell_type"] == "markdown":
-                text = self.prose(source(cell), (NBS/name).parent, name)
+                text = self.prose(source(cell), folder, name)
                 levels = re.findall(r"^(#{2,3}) ", text, re.M)
                 if levels: level = len(levels[-1]) + 1
                 alt = said_of(source(cell)) or alt
                 shown.append(markdown(text))
             elif cell["cell_type"] == "code":
                 new = self.code(cell, self.modules[name], level, alt)
+                for last in new[-1:]: last["outputs"] = [self.printed(o, folder, name) for o in last["outputs"]]
                 if new and shown and imports_cell(new[0]) and imports_cell(shown[-1]):
                     shown[-1]["source"] += "\n" + new[0]["source"]
                 else: shown += new

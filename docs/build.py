@@ -24,11 +24,15 @@ DOCUMENTS = {
     "truepose/assets/micro/README.md": "cards/micro", "truepose/assets/parser/README.md": "cards/parser",
     "workflow/README.md": "workflow", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security",
     "CITATION.cff": "cite"}
-SECTIONS = {  # caption in the bar on the left -> pages below it
+SECTIONS = {  # caption in the bar on the left -> how pages below it begin, in this order
     "Start": "overview",
     "Results": "results|gallery|failures|figures/",
     "Method": "method/|finish/",
-    "Tutorials": "tutorials/",
+    "Tutorials": "tutorials/first_transfer|tutorials/your_own_photo|tutorials/many_poses|tutorials/another_garment"
+                 "|tutorials/several_pictures|tutorials/people_for_another_task|tutorials/your_own_data_set"
+                 "|tutorials/see_it_learn|tutorials/run_an_ablation|tutorials/your_own_attention"
+                 "|tutorials/start_from_stable_diffusion|tutorials/train_on_deepfashion"
+                 "|tutorials/score_like_six_repositories|tutorials/",
     "How to": "cli|demo|page|applications|batch|rerun|pipeline|looks|what_goes_wrong|consent|workflow|reliability",
     "Experiments": "experiments/",
     "Reference": "reference/",
@@ -38,19 +42,30 @@ SECTIONS = {  # caption in the bar on the left -> pages below it
     "Chapters: ground": "core|config|show|runs|figures$|reproduce",
     "Cards of data and models": "cards/",
     "Cite, contribute": "cite|contributing|security"}
-# Page of results -> title, sentence, figures and tables in their order. What is not drawn yet is left out; a figure
-# that no page names stands at the end of the first
+# Page of results -> title, sentence, figures and tables in their order with what they answer. What is not drawn yet is
+# left out; a figure that no page names stands at the end of the first under its own name
 RESULTS_PAGES = {
     "results": (
         "Results", "Every number that is published, with its interval; drawn from `results/` by the notebooks below.",
-        ["f03_measures", "t02_ablation", "f04_ablation", "t02_tests", "t03_families", "f06_families", "f07_attention",
-         "f08_robustness", "f08_people", "f09_sampling", "f10_curves", "f12_read", "t05_applications", "t05_others",
-         "t01_field", "t04_cost", "t04_memory", "t04_speed"]),
+        {"f03_measures": "The shipped network between floor and ceiling", "t02_ablation": "What the parts of the method bring",
+         "f04_ablation": "The same, drawn", "f04_differences": "Against reference attention, pair by pair",
+         "t02_tests": "Which differences hold", "f04_difficulty": "When the view changes more",
+         "t03_families": "Other ways to read the source", "f06_families": "Other ways, drawn",
+         "f07_attention": "Where attention falls", "f08_robustness": "When maps and poses are wrong",
+         "f08_people": "Other people, and fewer to learn from", "f09_sampling": "Steps, guidance, and what they cost",
+         "f10_curves": "While it learns", "f12_read": "Is another's garment read?",
+         "t05_applications": "Another's garments", "t05_others": "Editing, several sources, sequences",
+         "t01_field": "What the field has published", "t04_cost": "What a picture costs",
+         "t04_memory": "What training needs in memory", "t04_speed": "How fast it trains and reads"}),
     "gallery": (
         "Gallery", "Pairs that a seed or a rule has drawn, the same for all methods; nobody chose a picture by eye.",
-        ["f00_first", "f02_qualitative", "f05_people", "f08_pictures", "f12_garments", "f13_editing", "f14_sequence"]),
+        {"f00_first": "A typical success and a typical failure", "f02_qualitative": "The shipped network, drawn by chance",
+         "f02_micro": "The paper's method beside reference attention", "f05_people": "All rows of the ablation",
+         "f08_pictures": "Under wrong maps and poses", "f12_garments": "Another's garment",
+         "f13_editing": "One region edited", "f14_sequence": "A sequence of poses"}),
     "failures": (
-        "Failures", "How often it fails, how, and the worst of all pictures.", ["f11_failures", "f02_worst"])}
+        "Failures", "How often it fails, how, and the worst of all pictures.",
+        {"f11_failures": "Kinds of failure, and how often", "f02_worst": "The worst of all pairs"})}
 
 
 def results_page(page):
@@ -58,9 +73,10 @@ def results_page(page):
     title, subtitle, names = RESULTS_PAGES[page]
     made = {path.stem for path in FIGURES.glob("*.json")} - {"f01_architecture"}
     new = made.difference(*(listed for _, _, listed in RESULTS_PAGES.values())) if page == "results" else ()
+    names = names | {name: name.replace("_", " ") for name in sorted(new)}
     text = [f"# {title}", f"> {subtitle}"]
     if page == "results": text += ["## The shipped network", table("e03_evaluate/nano").strip()]
-    text += [f"## {name.replace('_', ' ')}\n\n{figure(name)}" for name in [*names, *sorted(new)] if name in made]
+    text += [f"## {heading}\n\n{figure(name)}" for name, heading in names.items() if name in made]
     return [markdown("\n\n".join(text))]
 
 
@@ -75,11 +91,16 @@ def notebook_page(bridge, name):
     return cells
 
 
+def members_of(beginnings, pages):
+    "Pages of a section, in the order of the beginnings that it names."
+    return list(dict.fromkeys(page for part in beginnings.split("|") for page in pages if re.match(part, page)))
+
+
 def contents(pages):
     "The site's tree of contents: sections in reading order."
     trees = []
-    for title, pattern in SECTIONS.items():
-        members = [page for page in pages if re.match(f"(?:{pattern})", page)]
+    for title, beginnings in SECTIONS.items():
+        members = members_of(beginnings, pages)
         if members: trees.append("```{toctree}\n:hidden:\n:caption: \"" + title + "\"\n\n" + "\n".join(members) + "\n```")
     return markdown("\n\n".join(trees))
 

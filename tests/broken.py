@@ -30,25 +30,31 @@ from typer.testing import CliRunner
 
 from truepose import runs as truepose_runs
 from truepose.cli import app, read_settings
-from truepose.core import InputError, asset, read_json, write_json
+from truepose.core import InputError, asset, read_json, seed_everything, write_json
+from truepose.data.deepfashion import ShopDataset, open_people
+from truepose.data.doctor import examine
 from truepose.data.examples import write_example
-from truepose.data.folder import PeopleDataset
-from truepose.data.images import load_image
+from truepose.data.folder import PeopleDataset, read_attributes
+from truepose.data.images import load_image, picture_size
 from truepose.data.packing import write_shards
 from truepose.data.pairs import read_pairs
 from truepose.data.parsing import load_parsing
 from truepose.data.pose import load_keypoints, save_keypoints
 from truepose.data.shards import LoadedShard, json_bytes, open_set, png_bytes, read_shard, write_shard
+from truepose.data.splits import open_splits
 from truepose.data.surface import load_surface
-from truepose.data.tables import read_numbers
-from truepose.data.weights import read_state
-from truepose.method.clip import clip_from_open_clip
-from truepose.method.codec import load_codec
-from truepose.method.stable_diffusion import write_sd, thin
-from truepose.people.writing import content_of, verify_people, write_people
+from truepose.data.tables import read_numbers, read_table, write_table
+from truepose.data.weights import load_network, read_state
+from truepose.method.clip import clip_from_folder, clip_from_open_clip
+from truepose.method.codec import PatchCodec, load_codec
+from truepose.method.stable_diffusion import check_sd_folder, thin, write_sd
+from truepose.people.persons import make_person
+from truepose.people.records import person_samples
+from truepose.people.sets import people_dataset, write_named
+from truepose.people.writing import content_of, unpack_people, verify_people, write_people
 from truepose.photo.parser import SegFormerParser, load_parser
 from truepose.pipeline import TruePosePipeline, pipeline_from_preset, pipeline_from_sd
-from truepose.train.loop import load_checkpoint
+from truepose.train.loop import fit, load_checkpoint, read_history
 from truepose.train.stream import read_manifest
 
 BAD = ("traceback", "silent", "unclear", "leftover", "memory", "hang")
@@ -638,13 +644,13 @@ def weights_cases(good):
     config = json.loads((parser / "config.json").read_text())
     for fault, content in (config_faults(config, "layers_per_block", "block_out_channels") | weights_faults(parser / "diffusion_pytorch_model.safetensors")).items():
         where = "config.json" if fault in config_faults(config, "layers_per_block", "block_out_channels") else "diffusion_pytorch_model.safetensors"
-        yield Case("weights", f"parser, {fault}, at parse --weights", lambda place, w=where, c=content: ["parse", good.picture, "--weights", spoilt(place, "", w, c, parser), "--out", place / "out" / "p.png"], ("config.json", "safetensors", "weights"), fault == "NaN" and where == "none")
+        yield Case("weights", f"parser, {fault}, at parse --parser", lambda place, w=where, c=content: ["parse", good.picture, "--parser", spoilt(place, "", w, c, parser), "--out", place / "out" / "p.png"], ("config.json", "safetensors", "weights"), fault == "NaN" and where == "none")
     for fault, content in {"empty": b"{}", "no labels": b'{"model_type": "segformer"}', "labels a list": b'{"model_type": "segformer", "id2label": [1]}', "other labels": b'{"model_type": "segformer", "id2label": {"0": "a"}}', "10^12": b'{"model_type": "segformer", "num_encoder_blocks": 1000000000000}', "depths of words": b'{"model_type": "segformer", "depths": "abc"}'}.items():
         def segformer(place, c=content):
             lay(place / "seg" / "config.json", c)
             (place / "seg" / "model.safetensors").write_bytes((good.weights / "codec" / "diffusion_pytorch_model.safetensors").read_bytes())
             return place / "seg"
-        yield Case("weights", f"SegFormer, {fault}, at parse --weights", lambda place, s=segformer: ["parse", good.picture, "--weights", s(place), "--out", place / "out" / "p.png"], ("seg",))
+        yield Case("weights", f"SegFormer, {fault}, at parse --parser", lambda place, s=segformer: ["parse", good.picture, "--parser", s(place), "--out", place / "out" / "p.png"], ("seg",))
         yield Case("weights", f"SegFormer, {fault}, at SegFormerParser", lambda place, s=segformer: lambda: SegFormerParser(s(place)), ("seg",))
 
 
@@ -743,9 +749,42 @@ def call_cases(good):
             given = dict(source_image=picture, source_parsing=labels, target_pose=pose, num_inference_steps=1) | change
             return lambda: pipe()(**given)
         yield Case("calls", fault, call, (), False)
-    from truepose.core import seed_everything
     for fault, function in {"a seed of 70 bits": lambda place: lambda: seed_everything(2**70), "a seed a half": lambda place: lambda: seed_everything(1.5), "a pipeline that is not there": lambda place: lambda: TruePosePipeline.from_pretrained(place / "gone"), "a pipeline by a name of the hub": lambda place: lambda: TruePosePipeline.from_pretrained("nobody/nothing"), "a pipeline of None": lambda place: lambda: TruePosePipeline.from_pretrained(None), "a codec that is not there": lambda place: lambda: load_codec(place), "a parser that is not there": lambda place: lambda: load_parser(place),
                             "a picture from None": lambda place: lambda: load_image(None), "a pose from None": lambda place: lambda: load_keypoints(None), "a set that is not there": lambda place: lambda: open_set(place / "gone"), "a set of nothing": lambda place: lambda: open_set(place), "people of no size": lambda place: lambda: PeopleDataset(good.people, (0, 0), keep=False).load(good.first), "verify of nothing": lambda place: lambda: verify_people(place)}.items(): yield Case("calls", fault, function)
+    yield from argument_cases(good)
+
+ODD_PATHS = {"None": None, "bytes": b"x", "a list": [], "a half": 1.5, "no letters": "", "a zero": "a\0b"}
+ODD_SIZES = {"0x0": (0, 0), "-1x5": (-1, 5), "one side": (64,), "three sides": (64, 44, 3), "a word": "64x44", "a number": 64, "halves": (1.5, 2.5), "10^9": (10**9, 10**9), "words": ("a", "b"), "nulls": [None, None], "NaN": (math.nan, 4)}
+ODD_SEEDS = {"-1": -1, "of 70 bits": 2**70, "a half": 1.5, "a word": "a", "None": None, "true": True, "of 5,000 digits": 10**5000}
+ODD_DTYPES = {"a word": "float32", "a number": 3, "int8": torch.int8, "complex": torch.complex64}
+ODD_SPLITS = {"va": "va", "None": None, "a number": 3, "no letters": "", "a list": ["train"]}
+
+
+def argument_cases(good):
+    "What a program hands to the library in the place of a path, a size, a seed, a dtype, a split."
+    people, base = good.people, asset("micro")
+    pose = load_keypoints(good.pose)[0]
+    def dataset(): return PeopleDataset(people, (64, 44), keep=False)
+    paths = {  # function of a value and a folder
+        "load_image": lambda v, p: load_image(v), "picture_size": lambda v, p: picture_size(v), "load_parsing": lambda v, p: load_parsing(v), "load_surface": lambda v, p: load_surface(v), "load_keypoints": lambda v, p: load_keypoints(v), "save_keypoints": lambda v, p: save_keypoints(v, pose, (128, 88)),
+        "read_json": lambda v, p: read_json(v), "write_json": lambda v, p: write_json(v, {}), "read_table": lambda v, p: read_table(v), "read_numbers": lambda v, p: read_numbers(v), "write_table": lambda v, p: write_table(v, [{"a": 1}]), "read_pairs": lambda v, p: read_pairs(v), "read_shard": lambda v, p: list(read_shard(v)), "write_shard": lambda v, p: write_shard(v, []), "open_set": lambda v, p: open_set(v),
+        "PeopleDataset": lambda v, p: PeopleDataset(v, (64, 44)), "read_attributes": lambda v, p: read_attributes(v), "open_people": lambda v, p: open_people(v, (64, 44)), "open_splits": lambda v, p: open_splits(v, (64, 44)), "ShopDataset": lambda v, p: ShopDataset(v), "write_shards": lambda v, p: write_shards(dataset(), v), "examine": lambda v, p: examine(v),
+        "load_network": lambda v, p: load_network(PatchCodec, v), "read_state": lambda v, p: read_state(v), "load_codec": lambda v, p: load_codec(v), "clip_from_folder": lambda v, p: clip_from_folder(v), "check_sd_folder": lambda v, p: check_sd_folder(v), "pipeline_from_sd": lambda v, p: pipeline_from_sd(v), "from_pretrained": lambda v, p: TruePosePipeline.from_pretrained(v),
+        "load_checkpoint": lambda v, p: load_checkpoint(v, 0), "read_history": lambda v, p: read_history(v), "fit": lambda v, p: fit(None, None, v, 1, 1e-3), "write_people": lambda v, p: write_people(v, "test", 1, 0, (36, 24), 2), "verify_people": lambda v, p: verify_people(v), "unpack_people": lambda v, p: unpack_people(v, p / "out"), "unpack_people's out": lambda v, p: unpack_people(good.set, v)}
+    sizes = {
+        "load_image": lambda v, p: load_image(good.picture, v), "load_parsing": lambda v, p: load_parsing(good.map, "cihp", v), "load_surface": lambda v, p: load_surface(good.picture, v), "load_keypoints": lambda v, p: load_keypoints(good.pose, v), "save_keypoints": lambda v, p: save_keypoints(p / "out" / "k.json", pose, v), "PeopleDataset": lambda v, p: PeopleDataset(people, v, keep=False),
+        "open_people": lambda v, p: open_people(people, v, keep=False), "ShopDataset": lambda v, p: ShopDataset(people, size=v), "write_people": lambda v, p: write_people(p / "out", "test", 1, 0, v, 2), "people_dataset": lambda v, p: people_dataset("test", 1, 0, v, 2, 1), "person_samples": lambda v, p: person_samples(0, "test", 0, v, 2), "pipeline_from_sd": lambda v, p: pipeline_from_sd(base, clip_pretrained=good.weights / "clip", image_size=v)}
+    seeds = {
+        "seed_everything": lambda v, p: seed_everything(v), "make_person": lambda v, p: make_person(v, "train", 0, 2), "make_person's index": lambda v, p: make_person(0, "train", v, 2), "make_person's views": lambda v, p: make_person(0, "train", 0, -1 if v is True else v), "person_samples": lambda v, p: person_samples(v, "test", 0, (36, 24), 2), "write_people": lambda v, p: write_people(p / "out", "test", 1, v, (36, 24), 2),
+        "people_dataset": lambda v, p: people_dataset("test", 1, v, (36, 24), 2, 1), "write_shards": lambda v, p: write_shards(dataset(), p / "out", 64, v), "fit": lambda v, p: fit(None, None, p / "out", 1, 1e-3, seed=v)}
+    dtypes = {
+        "load_network": lambda v, p: load_network(PatchCodec, good.weights / "codec", v), "from_pretrained": lambda v, p: TruePosePipeline.from_pretrained(good.weights, dtype=v), "pipeline_from_sd": lambda v, p: pipeline_from_sd(base, clip_pretrained=good.weights / "clip", image_size=(36, 24), dtype=v), "write_sd": lambda v, p: write_sd(p / "out", thin("paper"), v)}
+    splits = {
+        "open_people": lambda v, p: open_people(people, (64, 44), v, keep=False), "ShopDataset": lambda v, p: ShopDataset(people, v), "make_person": lambda v, p: make_person(0, v, 0, 2), "a world": lambda v, p: make_person(0, "train", 0, 2, v), "write_people": lambda v, p: write_people(p / "out", v, 1, 0, (36, 24), 2), "people_dataset": lambda v, p: people_dataset(v, 1, 0, (36, 24), 2, 1), "write_named": lambda v, p: write_named(v, p / "out"), "a label set": lambda v, p: PeopleDataset(people, (64, 44), v, False)}
+    for kind, doors, values in (("path", paths, ODD_PATHS), ("size", sizes, ODD_SIZES), ("seed", seeds, ODD_SEEDS), ("dtype", dtypes, ODD_DTYPES), ("split", splits, ODD_SPLITS)):
+        for door, function in doors.items():
+            for fault, value in values.items():
+                yield Case("calls", f"{kind} {fault}, at {door}", lambda place, f=function, v=value: lambda: f(v, place))
 
 
 def place_cases(good):

@@ -3,10 +3,11 @@
     python tests/mutants.py --seconds 1200 --out mutants.json        a random sample for so long (of the processor)
     python tests/mutants.py --modules finish.windows                  every mutant of a module
 
-A mutant is judged by the cells of its own notebook that export nothing (their names come from the mutated module), then by the
-tests of `TESTS`. One process has loaded torch; each mutant runs in a fork of it, in which truepose is imported anew.
+First come the mistakes of tests/mistakes.yaml, then mutants in random order. Each is judged by the cells of its own notebook that export
+nothing (their names come from the mutated module), then by the tests of `TESTS`. One process has loaded torch; each mutant runs in a fork
+of it, in which truepose is imported anew.
 What `--out` holds already is not judged again, if neither the module nor its notebook or tests have changed: a run that was stopped goes
-on. tests/mutants.yaml lists survivors that no check can or should notice, with the reason."""
+on. tests/mutants.yaml lists survivors that no check can or should notice, with the reason; they are drawn, but not judged again."""
 import argparse
 import ast
 import copy
@@ -37,7 +38,7 @@ DRAWN = ["test_upgrade.py", "test_golden.py"]  # what networks draw is what they
 TESTS = {"pipeline": [*DRAWN, "test_pipeline.py"], "method": DRAWN, "finish": ["test_golden.py"], "data.parsing": DRAWN,
          "data.pose": [*DRAWN, "test_pose.py"], "data.joints": [*DRAWN, "test_pose.py"], "evaluate": ["test_evaluate.py"],
          "data.deepfashion": ["test_deepfashion.py"], "train.stream": ["test_stream.py"]}
-REASONS = ROOT/"tests"/"mutants.yaml"
+REASONS, MISTAKES = ROOT/"tests"/"mutants.yaml", ROOT/"tests"/"mistakes.yaml"
 LIMIT = 90  # seconds of processor for one mutant
 
 # ---- what a mutant is
@@ -120,10 +121,22 @@ def mutants(module):
             number += 1
 
 
+def mistakes(modules):
+    "Those that were made once, as mutants that have a name for a number."
+    for row in yaml.safe_load(MISTAKES.read_text(encoding="utf-8")):
+        if row["module"] not in modules: continue
+        line = path_of(row["module"]).read_text(encoding="utf-8").partition(row["before"])[0].count("\n") + 1
+        yield dict(module=row["module"], number=row["mistake"], function="", line=line, kind="mistake", before=row["before"], after=row["after"],
+                   around=row["mistake"])
+
+
 def mutated(module, number):
     "The module's source with that change; None: as it is."
     text = path_of(module).read_text(encoding="utf-8")
     if number is None: return text
+    if isinstance(number, str):
+        (row,) = [row for row in mistakes([module]) if row["number"] == number]
+        return text.replace(row["before"], row["after"], 1)
     tree = ast.parse(text)
     every = ((parent, field, index, new) for _, _, parent, field, index, node in sites(tree) for _, new in changes(node))
     for place in itertools.islice(every, number, number + 1): put(*place)
@@ -202,7 +215,7 @@ def tests_notice(module):
     return "tests" if pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files]) else None
 
 
-def judge(module, text, limit=LIMIT):
+def judge(module, text, limit=LIMIT, by=(cells_notice, tests_notice)):
     "(what noticed it or None, seconds of processor), in a fork."
     reading, writing = os.pipe()
     child = os.fork()
@@ -213,7 +226,7 @@ def judge(module, text, limit=LIMIT):
         sys.meta_path.insert(0, Mutated(module, text))
         nowhere = open(os.devnull, "w")
         for stream in (0, 1, 2): os.dup2(nowhere.fileno(), stream)
-        try: noticed = cells_notice(module) or tests_notice(module)
+        try: noticed = next(filter(None, (notice(module) for notice in by)), None)
         except BaseException as e: noticed = type(e).__name__
         os.write(writing, json.dumps(noticed).encode())
         os._exit(0)
@@ -279,27 +292,30 @@ def said(row):
 def sample(modules, seed, count, seconds, limit, known):
     "Judges mutants until there are so many or the time is used; those that are known take none."
     reasons, begun = listed_reasons(), used()
-    for row in drawn(modules, seed):
-        if not count or used() - begun > seconds: return
-        count -= 1
-        row |= dict(digest=digest(row["module"]))
+    for row in itertools.chain(mistakes(modules) if count else [], drawn(modules, seed)):
+        if row["kind"] != "mistake":
+            if not count or used() - begun > seconds: return
+            count -= 1
+        row |= dict(digest=digest(row["module"]), noticed="", reason=reasons.get(key(row), ""), seconds=0.0)
         before = known.get((row["module"], row["number"], row["digest"]))
-        if before:
-            yield row | dict(noticed=before["noticed"], reason="" if before["noticed"] else reasons.get(key(row), ""), seconds=before["seconds"])
-            continue
-        noticed, took = judge(row["module"], mutated(row["module"], row["number"]), limit)
-        reason = "" if noticed else reasons.get(key(row), "")
-        print(f"{took:5.1f} s {'' if noticed else 'NOT NOTICED '}{said(row)} | {noticed or reason}", flush=True)
-        yield row | dict(noticed=noticed or "", reason=reason, seconds=round(took, 1))
+        if row["reason"]: yield row
+        elif before: yield row | dict(noticed=before["noticed"], seconds=before["seconds"])
+        else:
+            noticed, took = judge(row["module"], mutated(row["module"], row["number"]), limit)
+            print(f"{took:5.1f} s {'' if noticed else 'NOT NOTICED '}{said(row)} | {noticed}", flush=True)
+            yield row | dict(noticed=noticed or "", seconds=round(took, 1))
 
 
 def unsound(rows, limit, sound):
     "Modules all of whose mutants were noticed, and which are complained of as they are, too; adds the others to `sound`."
-    survived = {row["module"] for row in rows if not row["noticed"]}
-    found = {}
+    survived = {row["module"] for row in rows if not row["noticed"] and not row["reason"]}
+    found, tests = {}, {}
     for module in sorted({row["module"] for row in rows} - survived):
         if digest(module) in sound: continue
-        noticed, _ = judge(module, mutated(module, None), limit)
+        text, files = mutated(module, None), tuple(tests_of(module))
+        noticed, _ = judge(module, text, limit, [cells_notice])
+        if not noticed and files not in tests: tests[files], _ = judge(module, text, limit, [tests_notice])  # once for all modules that share them
+        noticed = noticed or tests[files]
         if noticed: found[module] = noticed
         else: sound.append(digest(module))
     return found

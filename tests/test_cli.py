@@ -222,7 +222,7 @@ def test_photo_to_generated_picture(photo, tiny, tiny_parser):
     keypoints, size = load_keypoints(photo/"pose.json")
     assert size == (64, 44) and (keypoints[:, 2] == 2).all()
     assert (keypoints[:, :2] < size[::-1]).all()
-    result = call("parse", source, "--weights", tiny_parser, "--pose", photo/"pose.json",
+    result = call("parse", source, "--parser", tiny_parser, "--pose", photo/"pose.json",
                   "--out", photo/"parsing.png", "--overlay", photo/"regions.png")
     assert result.exit_code == 0 and "%" in result.output, result.output
     for name in ("joints", "regions"):
@@ -244,7 +244,7 @@ def test_pose_and_parse_keep_the_photographs_size(photo, tiny_parser):
     "Upright: the note in the file is obeyed by both."
     from truepose.data.pose import load_keypoints
     pose = "pose", photo/"photo.jpg", "--from", photo/"openpose.json", "--out", photo/"pose.json"
-    parse = "parse", photo/"photo.jpg", "--weights", tiny_parser, "--out", photo/"parsing.png"
+    parse = "parse", photo/"photo.jpg", "--parser", tiny_parser, "--out", photo/"parsing.png"
     assert call(*pose).exit_code == call(*parse).exit_code == 0
     assert load_keypoints(photo/"pose.json")[1] == (300, 400)
     with Image.open(photo/"parsing.png") as picture: assert picture.size == (400, 300)
@@ -266,10 +266,10 @@ def test_pose_refuses(photo, monkeypatch):
 
 
 def test_parse_refuses(photo, tiny_parser):
-    out, ours = ("--out", photo/"parsing.png"), ("--weights", tiny_parser)
+    out, ours = ("--out", photo/"parsing.png"), ("--parser", tiny_parser)
     refused("parse", photo/"gone.jpg", *out, *ours, words=("gone.jpg", "no such file"))
     refused("parse", photo/"photo.jpg", "--out", photo/"parsing.jpg", words=("parsing.jpg", ".png"))
-    refused("parse", photo/"photo.jpg", *out, "--weights", photo, words=(str(photo), "config.json"))
+    refused("parse", photo/"photo.jpg", *out, "--parser", photo, words=(str(photo), "config.json"))
     save_keypoints(photo/"pose.json", np.ones((18, 3)), (64, 44))
     refused("parse", photo/"photo.jpg", *out, *ours, "--pose", photo/"pose.json",
             words=("pose.json", "64x44", "300x400"))

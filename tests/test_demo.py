@@ -155,7 +155,7 @@ def written(image, kind):
 
 
 BAD = {"notes.png": (b"no picture", "notes.png: not a readable picture"),
-       "wide.png": (written(Image.new("1", (9000, 9000)), "PNG"), "wide.png: 9000x9000 pixels; save it below 40 million"),
+       "wide.png": (written(Image.new("1", (9000, 9000)), "PNG"), "wide.png: 9000x9000 pixels; save it below 40 million pixels"),
        "print.jpg": (written(Image.new("CMYK", (99, 99)), "JPEG"), "print.jpg: mode CMYK")}
 
 
@@ -184,6 +184,7 @@ def test_a_telephone(served):
     url, desk, asked, _ = served
     with opened(url, width=390, height=844) as tab:
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert all(tab.get_by_role("tab", name=name).is_visible() for name in ("Transfer", "Garment swap", "Region edit"))
         n = len(asked)
         neck = desk.people["p000000_1"].keypoints[1, :2]
         drag(tab, "the-other", neck, (20, 28))

@@ -13,6 +13,7 @@ from notebooks import ROOT
 
 sys.path.insert(0, str(ROOT/"docs"))
 import bridge
+import build
 import checks
 import executed
 import published
@@ -47,6 +48,22 @@ def test_a_cell_is_shown_with_its_name_and_words(made):
     assert shown["outputs"] == [dict(name="stdout")] and shown["metadata"]["mystnb"]["image"] == {"alt": "a standing person"}
     assert made.code(dict(cell, source="#| hide\nx = 1"), "data.joints", 3, "") == []
     assert bridge.said_of("# Title\nFirst. See `a` in [b](c.ipynb), *d*.\n| a |\n") == "See a in b, d."
+
+
+def test_links_that_a_cell_prints_lead_to_pages(made):
+    cell = dict(cell_type="code", source="x", outputs=[dict(output_type="display_data", data={"text/markdown": ["[a](e40_broken_inputs.ipynb)"]})])
+    shown, = made.cells({"cells": [cell]}, "experiments/e41_kills.ipynb")
+    assert shown["outputs"][0]["data"] == {"text/markdown": "[a](/experiments/e40_broken_inputs.ipynb)"}
+
+
+def test_what_is_printed_line_by_line_is_one_block():
+    line, table = dict(output_type="stream", name="stdout", text=["a\n"]), dict(output_type="display_data", data={})
+    assert [o.get("text") for o in bridge.joined([line, line, table, line])] == ["a\na\n", None, ["a\n"]] and line["text"] == ["a\n"]
+
+
+def test_pages_stand_in_the_readers_order():
+    pages = [f"tutorials/{name}" for name in ("a_new_one", "another_garment", "first_transfer", "many_poses")]
+    assert build.members_of(build.SECTIONS["Tutorials"], pages) == [pages[k] for k in (2, 3, 1, 0)]
 
 
 def test_parameters_are_those_of_the_run():

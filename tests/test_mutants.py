@@ -3,7 +3,7 @@ import ast
 
 import yaml
 
-from mutants import REASONS, key, mutants, mutated, path_of, script
+from mutants import REASONS, key, mistakes, mutants, mutated, path_of, script
 
 MODULE = "finish.windows"
 
@@ -29,3 +29,13 @@ def test_what_is_explained_is_there():
     there = {module: {key(row) for row in mutants(module)} for module in {row["module"] for row in rows}}
     gone = [row for row in rows if key(row) not in there[row["module"]]]
     assert not gone and all(row["reason"].startswith(("equivalent: ", "not meaningful: ")) for row in rows)
+
+
+def test_each_named_mistake_changes_one_place():
+    rows = list(mistakes(["data.joints", "data.parsing", "train.transfer", "train.loop", "pipeline", "train.finisher", "method.codec"]))
+    assert len(rows) == 12
+    for row in rows:
+        text = path_of(row["module"]).read_text()
+        changed = mutated(row["module"], row["number"])
+        assert text.count(row["before"]) == 1 and changed != text, row["number"]
+        compile(changed, row["module"], "exec")

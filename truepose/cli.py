@@ -7,12 +7,11 @@ __all__ = ['EXAMPLES', 'EXIT_CODES', 'app', 'INTERRUPTED', 'NOTHING_KEPT', 'GOES
            'Guidance', 'GuidancePose', 'Seed', 'MapLabels', 'Garments', 'Settings', 'PROTOCOL_NAMES', 'Truth',
            'Reference', 'Pairs', 'LabelSet', 'Incomplete', 'say_version', 'truepose', 'plain_warnings', 'whose_fault',
            'unexpected', 'told', 'command', 'main', 'check_file', 'write_png', 'picture_size', 'check_people', 'people',
-           'unpack', 'doctor', 'shards', 'joints_of', 'write_pose', 'pose', 'choose_parser', 'load_pose_of', 'parse',
-           'weights_size', 'fit_shape', 'read_source', 'read_inputs', 'plain_number', 'read_garments', 'shown_of',
-           'check_wearable', 'in_cihp', 'open_pipeline', 'encode_garments', 'generate', 'edit', 'choose_device',
-           'draw_all', 'transfer', 'read_settings', 'say_where', 'after_interrupt', 'run_and_tell', 'run', 'train',
-           'publish', 'export', 'measures_table', 'beside_table', 'against_table', 'evaluate', 'compare', 'reproduce',
-           'rerun', 'demo']
+           'unpack', 'doctor', 'shards', 'joints_of', 'write_pose', 'pose', 'load_pose_of', 'parse', 'weights_size',
+           'fit_shape', 'read_source', 'read_inputs', 'plain_number', 'read_garments', 'shown_of', 'check_wearable',
+           'in_cihp', 'open_pipeline', 'encode_garments', 'generate', 'edit', 'choose_device', 'draw_all', 'transfer',
+           'read_settings', 'say_where', 'after_interrupt', 'run_and_tell', 'run', 'train', 'publish', 'export',
+           'measures_table', 'beside_table', 'against_table', 'evaluate', 'compare', 'reproduce', 'rerun', 'demo']
 
 # %% ../nbs/90_cli.ipynb #8ab9b68a
 import contextlib
@@ -372,20 +371,6 @@ def pose(
     write_pose(picture, out, (imported, estimator, weights, person), frame, wanted, overlay)
 
 # %% ../nbs/90_cli.ipynb #03ce6266
-def choose_parser(weights: Path | None):  # folder; None: ours
-    "The parser whose files a folder holds."
-    from truepose.core import read_json
-    from truepose.photo.parser import SegFormerParser, load_parser
-    if weights is None: return load_parser()
-    config = weights / "config.json"
-    if not config.is_file():
-        raise InputError(f"--weights {weights}: no config.json there; "
-                         "name the folder of a SegFormer checkpoint or of our parser")
-    kind = read_json(config)
-    is_segformer = isinstance(kind, dict) and kind.get("model_type") == "segformer"
-    return SegFormerParser(weights) if is_segformer else load_parser(weights)
-
-
 def load_pose_of(pose: Path, picture: Path, image) -> "np.ndarray":  # [18, 3]
     "The joints of a picture; refused if they are another picture's."
     from truepose.data.pose import load_keypoints
@@ -396,8 +381,9 @@ def load_pose_of(pose: Path, picture: Path, image) -> "np.ndarray":  # [18, 3]
 def parse(
     picture: Annotated[Path, Argument(help="picture of a person")],
     out: Annotated[Path, Option(help="PNG to write: CIHP label ids")],
-    weights: Annotated[Path | None, Option(
-        help="folder of a SegFormer checkpoint, or of a parser that e06_parser trained")] = None,
+    parser: Annotated[str | None, Option(
+        help="segformer-clothes, fashn, schp-lip or schp-atr (fetched when first asked for); a "
+             "folder with a SegFormer checkpoint or our parser; or an ONNX file of SCHP")] = None,
     pose: Annotated[Path | None, Option(
         help="its pose JSON: our parser then knows left from right; drawn on the overlay")] = None,
     overlay: Annotated[Path | None, Option(
@@ -410,11 +396,12 @@ def parse(
     from PIL import Image
     from truepose.data.images import load_image
     from truepose.data.parsing import LABEL_SETS
+    from truepose.photo.parser import open_parser
     from truepose.photo.photo import overlay as lay_over
     from truepose.show import PARSING_COLOURS
     image = load_image(picture)
     keypoints = np.zeros((18, 3)) if pose is None else load_pose_of(pose, picture, image)
-    labels = choose_parser(weights)(image, keypoints)
+    labels = open_parser(parser)(image, keypoints)
     coloured = Image.fromarray(labels)
     coloured.putpalette(PARSING_COLOURS.tobytes())
     write_png(out, coloured)

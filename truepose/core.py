@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['LARGEST_JSON', 'SEEDS', 'InputError', 'package_dir', 'repo_root', 'data_dir', 'runs_dir', 'results_dir',
-           'figures_dir', 'asset', 'check_place', 'claim', 'atomic_write', 'alone', 'atomic_folder', 'refuse_pointers',
-           'check_fields', 'check_whole', 'write_json', 'read_json', 'seed_everything', 'best_dtype', 'autocast',
-           'versions', 'changed_files', 'git_state', 'cpu_name', 'device_info', 'manifest']
+           'figures_dir', 'in_short', 'as_path', 'check_whole', 'check_size', 'asset', 'check_place', 'claim',
+           'atomic_write', 'alone', 'atomic_folder', 'refuse_pointers', 'check_fields', 'write_json', 'read_json',
+           'seed_everything', 'best_dtype', 'autocast', 'versions', 'changed_files', 'git_state', 'cpu_name',
+           'device_info', 'manifest']
 
 # %% ../nbs/00_core.ipynb #7c13aff1
 import contextlib
@@ -73,12 +74,47 @@ def figures_dir() -> Path:
     "Generated figures (committed)."
     return _beside("figures")
 
+# %% ../nbs/00_core.ipynb #c7999001
+def in_short(value) -> str:
+    "A value for a message, whatever it is."
+    try: return repr(value)[:40]
+    except ValueError: return f"a {type(value).__name__} of thousands of digits"
+
+
+def as_path(name: str | Path,
+            what: str = "a file",  # that it should name, for the refusal
+           ) -> Path:
+    "The name of a file or folder; `InputError` for what is no name."
+    named = isinstance(name, (str, os.PathLike)) and isinstance(os.fspath(name), str)
+    if named and str(name) and "\0" not in str(name): return Path(name)
+    raise InputError(f"{in_short(name)}: no name of a file or folder; name {what}")
+
+# %% ../nbs/00_core.ipynb #6ae64065
+def check_whole(number: int, field: str,  # what to call it in messages
+                least: int, most: int):
+    "`InputError` for what is no whole number of a range."
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    if not (whole and least <= number <= most):
+        raise InputError(f"{field} {in_short(number)}: give a whole number from {least:,} to "
+                         f"{most:,}")
+
+# %% ../nbs/00_core.ipynb #f66f2df5
+def check_size(size: tuple,  # (height, width)
+               field: str = "size",  # what to call it in messages
+               most: int = 8192):  # of each side
+    "`InputError` for what is no (height, width) in pixels."
+    sides = size if isinstance(size, (tuple, list)) else ()
+    whole = [isinstance(side, Integral) and not isinstance(side, bool) for side in sides]
+    if whole == [True, True] and all(1 <= side <= most for side in sides): return
+    raise InputError(f"{field} {in_short(size)}: give (height, width) in whole pixels, "
+                     f"each from 1 to {most:,}")
+
 # %% ../nbs/00_core.ipynb #8a356e0e
 def asset(name: str,  # e.g. `body.safetensors` or `nano`
          ) -> Path:  # file or folder
     "A file or folder shipped in `truepose/assets`."
     folder = package_dir() / "assets"
-    path = folder / name
+    path = folder / as_path(name, "a file of the assets")
     if path.exists(): return path
     known = sorted(p.name for p in folder.glob("*") if not p.name.startswith((".", "__")))
     raise InputError(f"asset {name!r} is not shipped with this installation of truepose; "
@@ -90,7 +126,7 @@ def check_place(path: str | Path,  # to be written
                 field: str = "",  # name of the option, for the message
                ):
     "`InputError` for a place where no such file, or folder, can be made."
-    path, name = Path(path), str(path)
+    path, name = as_path(path, "a folder" if folder else "a file"), str(path)
     said = f"{field} {name if len(name) < 300 else f'{name[:90]}...{name[-90:]}'}".strip()
     try:
         if path.is_dir() and not folder:
@@ -177,7 +213,7 @@ def alone(place: str | Path,  # file or folder, there or not
           wait: bool = False,  # for the other one's end, instead of an `InputError`
          ):
     "Only one process at a time works in a place; a lock ends with its process."
-    real = Path(os.path.realpath(place))
+    real = Path(os.path.realpath(as_path(place)))
     lock = real.with_name(f".{real.name}.lock")
     with _named(place):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +261,7 @@ def _put_back(outgoing: Path, place: Path):
 # %% ../nbs/00_core.ipynb #b0468a0d
 def refuse_pointers(path: str | Path):  # a file, or a folder with all that is in it
     "`InputError` for a file that git-lfs has put in the place of a large one."
-    path = Path(path)
+    path = as_path(path)
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if not file.is_file() or file.stat().st_size > 1024: continue  # pointers are smaller
         with file.open("rb") as opened: beginning = opened.read(27)
@@ -253,15 +289,6 @@ def check_fields(content,  # anything
         raise InputError(f"{where}: field {name!r} {what}; expected an object with {wanted}; "
                          "make the file again")
 
-# %% ../nbs/00_core.ipynb #6ae64065
-def check_whole(number: int, field: str,  # what to call it in messages
-                least: int, most: int):
-    "`InputError` for what is no whole number of a range."
-    whole = isinstance(number, Integral) and not isinstance(number, bool)
-    if not (whole and least <= number <= most):
-        raise InputError(f"{field} {str(number)[:40]!r}: give a whole number from {least:,} to "
-                         f"{most:,}")
-
 # %% ../nbs/00_core.ipynb #aaed6745
 def write_json(path: str | Path, obj):  # anything json can write
     "Write readable JSON, whole or not at all."
@@ -274,8 +301,7 @@ LARGEST_JSON = 300_000_000  # bytes; the lists of all of COCO's people are small
 
 def _content(path):  # file name, or an open file; str or bytes
     if hasattr(path, "read"): return path.read()
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputError(f"{path!r}: no file name; name a JSON file")
+    as_path(path, "a JSON file")
     if Path(path).is_dir(): raise InputError(f"{path}: is a folder; name a JSON file")
     size = Path(path).stat().st_size
     if size > LARGEST_JSON:

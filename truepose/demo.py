@@ -30,15 +30,13 @@ from .data.parsing import check_parsing, load_parsing
 from .data.pose import check_pose, load_keypoints
 from .evaluate.metrics import ssim
 from .finish.lookup import lookup_block, stream_shares
+from .looks import data_url
 from .method.hpfa import STREAMS
 from .people.sets import people_dataset
 from .photo.photo import crop, crop_keypoints, frame_box
 from .pipeline import TruePosePipeline
 
 # %% ../nbs/88_demo.ipynb #02162208
-_PNG = "data:image/png;base64,"
-
-
 @dataclass
 class Person:
     "What one editor of the page holds."
@@ -49,10 +47,8 @@ class Person:
 
 def to_page(person: Person) -> dict:  # JSON
     "A person as the page's script reads it."
-    png = io.BytesIO()
-    Image.fromarray(person.image).save(png, "PNG")
     return dict(size=list(person.labels.shape), keypoints=person.keypoints.round(2).tolist(),
-                picture=_PNG + base64.b64encode(png.getvalue()).decode(),
+                picture=data_url(person.image),
                 labels=base64.b64encode(person.labels.tobytes()).decode())
 
 
@@ -71,6 +67,9 @@ def called(name: str,
     "In messages the file goes by this name."
     try: yield
     except InputError as e: raise InputError(str(e).replace(str(path), name)) from None
+
+
+_PNG = "data:image/png;base64,"  # as `data_url` begins
 
 
 def from_page(given,  # of `to_page`, maybe corrected, maybe anything
@@ -106,7 +105,7 @@ def read_photograph(path: str | Path) -> np.ndarray:  # uint8 [h, w, 3]
         height, width = picture_size(path)
         if height * width > MAX_MEGAPIXELS * 10**6:
             raise InputError(f"{path.name}: {height}x{width} pixels; "
-                             f"save it below {MAX_MEGAPIXELS} million")
+                             f"save it below {MAX_MEGAPIXELS} million pixels")
         if min(height, width) < MIN_SIDE:
             raise InputError(f"{path.name}: {height}x{width} pixels; "
                              f"give a picture of {MIN_SIDE} or more on each side")

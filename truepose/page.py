@@ -214,7 +214,13 @@ STYLE = """.gradio-container { max-width: min(1400px, 100vw) !important; margin:
 .people .thumbnail-lg { aspect-ratio: 11 / 16; min-width: 0; }
 .examples .thumbnail-lg { aspect-ratio: 1.8; }
 .examples .thumbnail-lg img { height: 84%; object-position: top; }
-@media (max-width: 600px) { .drawn { height: 260px !important; } }"""
+@media (max-width: 600px) {
+  .drawn { height: 260px !important; }
+  .people .grid-container, .examples .grid-container {
+    grid-template-columns: none !important; grid-auto-flow: column; overflow-x: auto; }
+  .people .grid-container { grid-auto-columns: 4rem; }
+  .examples .grid-container { grid-auto-columns: 80%; }
+  .tab-container button { padding-inline: .4rem; } }"""
 
 # %% ../nbs/89_page.ipynb #ec8bb0a3
 def build(desk: Desk) -> gradio.Blocks:

@@ -33,12 +33,12 @@ from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import snapshot_download
 
 from .config import Preset, get_preset
-from .core import InputError, asset, atomic_write, autocast, read_json
-from .core import write_json
+from .core import InputError, as_path, asset, atomic_write, autocast, check_size
+from .core import read_json, write_json
 from .data.images import to_rgb
 from .data.parsing import check_parsing, one_hot, to_regions
 from .data.joints import PoseWarning, check_in_frame, order_error, stance_doubt
-from .data.weights import check_config, load_network, read_config
+from .data.weights import check_config, check_dtype, load_network, read_config
 from .data.pose import check_keypoints, pose_map, resize_keypoints
 from .finish.combined import Photos, finish_from
 from .finish.lookup import LookupModel, Reading, enlarged
@@ -287,7 +287,9 @@ def _dtype_of(name: str, given: dict) -> torch.dtype:
     "diffusers takes one for all parts, or a table."
     asked = given.get("dtype", given.get("torch_dtype"))
     if isinstance(asked, dict): asked = asked.get(name, asked.get("default"))
-    return asked or torch.float32
+    if asked is None: return torch.float32
+    check_dtype(asked)
+    return asked
 
 # %% ../nbs/80_pipeline.ipynb #c042cfec
 class TruePosePipeline(DiffusionPipeline):
@@ -320,13 +322,13 @@ class TruePosePipeline(DiffusionPipeline):
     @classmethod
     def from_pretrained(cls, folder, **options):
         "As diffusers' own; the parts are read by `load_parts`, which names what is wrong."
-        if not isinstance(folder, (str, Path)):
-            raise InputError(f"{folder!r}: no folder; name that of a saved TruePosePipeline")
+        as_path(folder, "the folder of a saved TruePosePipeline")
         if not Path(folder).is_dir(): folder = cls.download(str(folder), **options)
         return super().from_pretrained(folder, **(load_parts(cls, Path(folder), options) | options))
 
     def save_config(self, folder, **options):
         "As diffusers' own, which `save_pretrained` calls; and the way from there to this class."
+        as_path(folder, "a folder to write to")
         super().save_config(folder, **options)
         write_door(Path(folder))
 
@@ -347,6 +349,11 @@ class TruePosePipeline(DiffusionPipeline):
         kept = inspect.signature(cls.__init__).parameters.keys() & pipe.config.keys()
         settings = {name: pipe.config[name] for name in kept - pipe.components.keys()}
         return cls(**(pipe.components | settings | options))
+
+    @property
+    def device(self) -> torch.device:
+        "Where the networks are, all of them; diffusers' own asks every layer of each."
+        return next(self.model.parameters()).device
 
     @property
     def image_size(self) -> tuple:
@@ -759,7 +766,9 @@ def pipeline_from_sd(folder: str | Path,  # Stable Diffusion 1.x or 2.x, or a ba
                     ) -> TruePosePipeline:
     "A pipeline that starts from pretrained weights; what is new is silent at first."
     # 1. what can be wrong
-    folder = Path(folder)
+    check_size(image_size, "image_size")
+    check_dtype(dtype)
+    folder = as_path(folder, "the folder of Stable Diffusion")
     check_sd_folder(folder)
     scheduler = scheduler_from_sd(folder)
     # 2. what is frozen

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..core import InputError
+from ..core import InputError, as_path
 from ..show import colour_parsing, draw_skeleton, image_grid
 from .images import picture_size
 from .parsing import check_parsing, label_names, read_labels
@@ -193,7 +193,7 @@ def examine(folder: str | Path,
             rule: str | None = None,  # one of `RULES`; that of the layout if None
            ) -> Diagnosis:
     "Look at everything in a folder that can be checked; never stops at the first fault."
-    folder = Path(folder)
+    folder = as_path(folder, "a folder of people")
     _check_options(folder, layout, label_set, frame, rule)
     try: layout, row = layout_of(folder, layout)
     except InputError as e:
@@ -236,7 +236,7 @@ def overlay_sheet(folder: str | Path,
                   n: int = 10,  # pictures
                  ) -> Image.Image:
     "Skeletons over pictures in the first row, parsing maps in the second."
-    folder = Path(folder)
+    folder = as_path(folder, "a folder of people")
     layout, row = layout_of(folder, layout)
     place = parsing or row.maps
     there = (folder / place).is_dir()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core import InputError
+from ..core import InputError, as_path, check_size
 from .pose import flip_keypoints, load_keypoints, resize_keypoints
 from .parsing import flip_parsing, label_names, load_parsing, to_regions
 from .surface import load_surface
@@ -86,9 +86,9 @@ class People(Samples):
                  kind: str,  # what to call the files of the cache
                  stamp: str,  # changes with the files and with how they are read
                  keep: bool):  # decoded pictures, in `cache/` of the folder; else decode each time
-        self.folder, self.size, self.names, self.keep = Path(folder), tuple(size), names, keep
-        if min(self.size) < 1 or max(self.size) > 8192:
-            raise InputError(f"size: {self.size} (height, width); expected 1 to 8,192 pixels")
+        check_size(size)
+        self.folder, self.size = as_path(folder, "a folder of people"), tuple(size)
+        self.names, self.keep = names, keep
         self.stamp = hashlib.sha256(f"v4 {self.size} {stamp}".encode()).hexdigest()[:16]
         self.index = {name: i for i, name in enumerate(names)}
         arrays = self.arrays(kind, picture_fields(self.size), self._parts)
@@ -124,6 +124,7 @@ class PeopleDataset(People):
                  size: tuple,  # (height, width) of the samples
                  label_set: str = "cihp",  # whose numbers the parsing maps hold
                  keep: bool = True):  # decoded pictures, in `cache/`; else decode each time
+        check_size(size)
         label_names(label_set)
         self.label_set, self.files = label_set, open_set(folder)
         for kind in ("parsing", "keypoints"): self.files.require(kind)
@@ -150,10 +151,11 @@ class PeopleDataset(People):
 def read_attributes(folder: str | Path,  # with `attributes.jsonl`
                    ) -> dict:  # name -> {"caption": str, "regions": {region: str}, ...}
     "Captions of a folder's pictures by name."
-    path = Path(folder) / "attributes.jsonl"
+    path = as_path(folder, "a folder of rendered people") / "attributes.jsonl"
     try: lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; captions come with rendered people "
+    except (OSError, ValueError) as e:
+        why = getattr(e, "strerror", None) or e
+        raise InputError(f"{path}: cannot be read ({why}); captions come with rendered people "
                          "(see truepose.people)") from None
     found = {}
     for number, line in enumerate(lines, 1):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ..core import InputError, refuse_pointers
+from ..core import InputError, as_path, check_size, refuse_pointers
 
 # %% ../../nbs/data/05_images.ipynb #215a09fd
 UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError,
@@ -23,6 +23,7 @@ UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, OSError, Syn
 @contextlib.contextmanager
 def open_picture(path):  # file name, or an open file
     "The picture of a file as Pillow opens it; `InputError` if it is none."
+    if not hasattr(path, "read"): as_path(path, "a picture")
     try:
         with Image.open(path) as picture: yield picture
     except InputError: raise
@@ -69,6 +70,7 @@ def load_image(path,  # file name, or an open file
                size: tuple | None = None,  # (height, width) to resize to
               ) -> np.ndarray:  # uint8 [h, w, 3]
     "Read a picture as `to_rgb` sees it; shrinks by area averaging, enlarges bicubically."
+    if size is not None: check_size(size)
     with open_picture(path) as opened: picture = to_rgb(opened, path)
     if size is not None and picture.size != (size[1], size[0]):
         shrinks = size[0] <= picture.height

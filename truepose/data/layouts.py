@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from ..core import InputError, read_json, write_json
+from ..core import InputError, as_path, read_json, write_json
 from .parsing import LABEL_SETS
 from .shards import IMAGE_ENDINGS
 from .formats import _visible_files, shop_name
@@ -248,7 +248,7 @@ _CHOICES = {"layout": LAYOUTS, "frame": FRAMES, "rule": RULES, "label_set": LABE
 
 def read_kept(folder: str | Path) -> dict:  # may be empty
     "What is said of a folder for every reader, checked."
-    path = Path(folder) / KEPT
+    path = as_path(folder, "a folder of people") / KEPT
     if not path.is_file(): return {}
     kept, fix = read_json(path), f"mend it, or delete it and say it to `truepose doctor {folder}`"
     if not isinstance(kept, dict) or set(kept) - set(_CHOICES):
@@ -281,7 +281,7 @@ def keep_choices(folder: str | Path,
 # %% ../../nbs/data/82_layouts.ipynb #d33e28bf
 def find_layout(folder: str | Path) -> str:  # one of `LAYOUTS`
     "Which layout a folder has: the one most of whose files are there."
-    folder = Path(folder)
+    folder = as_path(folder, "a folder of people")
     if not folder.is_dir(): raise InputError(f"{folder}: no such folder")
     kept = read_kept(folder)
     if "layout" in kept: return kept["layout"]

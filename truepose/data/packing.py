@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..core import SEEDS, InputError, alone, check_fields, check_whole, manifest, read_json
-from ..core import write_json
+from ..core import SEEDS, InputError, alone, as_path, check_fields, check_whole, manifest
+from ..core import read_json, write_json
 from .deepfashion import open_people
 from .folder import People
 from .parsing import REGIONS, label_names
@@ -128,7 +128,7 @@ def write_shards(people: People,  # their `pairs` say which pictures are needed
     check_whole(persons, "persons", 1, 10**6)
     check_whole(seed, "seed", 0, SEEDS - 1)
     check_whole(workers, "workers", 1, 999)
-    out = Path(out)
+    out = as_path(out, "a folder to write to")
     absent = [place for place in (out, *out.parents) if not place.exists()]
     try:
         with alone(out, "packing shards"): _write_shards(people, out, persons, seed, workers)
@@ -172,10 +172,11 @@ def pack_folder(folder: str | Path,  # that `truepose doctor` knows
     "Pack a folder for trainings that read it in a row."
     if split not in ("train", "test"):
         raise InputError(f"split {split!r} is unknown: choose train or test")
+    out = as_path(out, "a folder to write to")
     if split == "test":
         parts = {"test": open_people(folder, size, "test", label_set, keep=False)}
     else:
         splits = open_splits(folder, size, label_set, keep=False)
         parts = {"train": splits.train, "val": splits.val}
-    return [write_shards(people, Path(out) / part, persons, seed, workers)
+    return [write_shards(people, out / part, persons, seed, workers)
             for part, people in parts.items()]

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core import InputError, atomic_write
+from ..core import InputError, as_path, atomic_write
 
 # %% ../../nbs/data/50_shards.ipynb #26a79ff1
 def png_bytes(array: np.ndarray) -> bytes:  # uint8 [h, w] or [h, w, 3], or uint16 [h, w]
@@ -83,6 +83,7 @@ _NO_TAR = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError,
 @contextlib.contextmanager
 def _opened(path):  # file name, or a `Member`
     "The archive; a missing or broken one is named."
+    if not hasattr(path, "read"): as_path(path, "a shard")
     try:
         with contextlib.ExitStack() as stack:
             file = path if hasattr(path, "read") else stack.enter_context(open(path, "rb"))
@@ -150,7 +151,7 @@ def _pictures(folder: Path) -> dict:  # name -> path
 class FolderSet:
     "A set as plain files, KIND/NAME.png."
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = as_path(folder, "a folder of people")
         self.images = _pictures(self.folder / "images")
         self.names = list(self.images)
 
@@ -209,7 +210,7 @@ class LoadedShard:
 class ShardSet:
     "A set in shards; reads the headers once, then any file by its place."
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = as_path(folder, "a folder of people")
         self.paths = sorted(self.folder.glob("[!.]*.tar"))
         self.places = {}  # kind -> {name: (shard, first byte, number of bytes)}
         for path in self.paths: self._read_headers(path)
@@ -237,9 +238,13 @@ class ShardSet:
     def find(self, kind: str, name: str) -> Member:
         "The file of that kind; `InputError` if it is not there."
         path, start, size = self._place(kind, name)
-        with path.open("rb") as file:
-            file.seek(start)
-            return Member(file.read(size), f"{path}: {name}.{kind}")
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                content = file.read(size)
+        except OSError as e:
+            raise InputError(f"{path}: cannot be read ({e.strerror}); get it again") from None
+        return Member(content, f"{path}: {name}.{kind}")
 
     def _place(self, kind, name):
         if name in self.places.get(kind, ()): return self.places[kind][name]
@@ -253,18 +258,19 @@ class ShardSet:
 
 def open_set(folder: str | Path) -> FolderSet | ShardSet:
     "A set in whichever form the folder holds it."
-    return ShardSet(folder) if any(Path(folder).glob("[!.]*.tar")) else FolderSet(folder)
+    folder = as_path(folder, "a folder of people")
+    return ShardSet(folder) if any(folder.glob("[!.]*.tar")) else FolderSet(folder)
 
 # %% ../../nbs/data/50_shards.ipynb #a08e054f
 def unpack_shard(path: str | Path, out: str | Path,
                  leave: tuple = (),  # kinds that are not wanted
                 ) -> list:  # names of the samples
     "Write the files of a shard as OUT/KIND/NAME.png."
-    names = []
+    names, out = [], as_path(out, "a folder to write to")
     for name, files in read_shard(path):
         names.append(name)
         for (kind, ending), content in files.items():
             if kind in leave: continue
-            place = Path(out) / kind / f"{name}.{ending}"
+            place = out / kind / f"{name}.{ending}"
             with atomic_write(place) as temporary: temporary.write_bytes(content)
     return names

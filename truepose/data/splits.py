@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..core import InputError
+from ..core import InputError, as_path
 from .folder import People
 from .formats import shop_name
 from .deepfashion import open_people
@@ -103,9 +103,10 @@ def open_splits(folder: str | Path | tuple,  # of people; or two: to learn from,
                ) -> Splits:
     "Both parts of a folder; they share no person, and no list of test pairs is opened."
     options = dict(label_set=label_set, keep=keep)
-    both = folder if isinstance(folder, (tuple, list)) else None
-    if both is None and all((Path(folder) / split).is_dir() for split in ("train", "val")):
-        both = Path(folder) / "train", Path(folder) / "val"
+    both = folder if isinstance(folder, (tuple, list)) and len(folder) == 2 else None
+    if both is None:
+        parts = [as_path(folder, "a folder of people, or two") / part for part in ("train", "val")]
+        if all(part.is_dir() for part in parts): both = parts
     if both is not None:
         train, val = [open_people(part, size, **options) for part in both]
         return Splits(train, val, pairs_in_words(train.pairs))

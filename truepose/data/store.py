@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import InputError
+from ..core import InputError, as_path
 
 # %% ../../nbs/data/55_store.ipynb #15b6aa53
 def record_bytes(shape: tuple, dtype) -> int:
@@ -40,7 +40,7 @@ class FileStore:
     def __init__(self, place: str | Path,  # beginning of the files' names: PLACE-NAME.rows
                  n: int,  # pictures
                  fields: dict):  # name of an array -> (shape, dtype) of one picture's part
-        self.fields, self.folder = fields, Path(place).parent
+        self.fields, self.folder = fields, as_path(place, "a place for a cache").parent
         self.paths = {name: Path(f"{place}-{name}.rows") for name in fields}
         gigabytes = store_bytes(n, fields) / 1e9
         if gigabytes >= 1 and not any(path.exists() for path in self.paths.values()):
@@ -151,7 +151,7 @@ def open_store(folder: str | Path,  # of the pictures
                keep: bool,  # on disk
               ) -> FileStore | MemoryStore:
     "Where the arrays of a folder are kept; stale ones are removed."
-    cache = Path(folder) / "cache"
+    cache = as_path(folder, "a folder of pictures") / "cache"
     if not keep or not os.access(cache if cache.exists() else folder, os.W_OK):
         return MemoryStore()
     for old in cache.glob(f"{kind}-*"):

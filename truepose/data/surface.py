@@ -9,7 +9,7 @@ __all__ = ['SURFACE_STEP', 'surface_places', 'load_surface', 'body_places']
 import numpy as np
 from PIL import Image
 
-from ..core import InputError
+from ..core import InputError, check_size
 from .images import open_picture
 from .parsing import GROUPS, REGIONS
 
@@ -29,6 +29,7 @@ def load_surface(path,  # file name, or an open file; also of the finer map besi
                  size: tuple | None = None,  # (height, width) wanted
                 ) -> np.ndarray:  # uint8 [h, w, 3], see `surface_places`
     "The surface map of a rendered picture: the place at each pixel's centre."
+    if size is not None: check_size(size)
     with open_picture(path) as picture:
         plain = picture.format == "PNG" and not getattr(picture, "is_animated", False)
         if picture.mode != "RGB" or not plain:

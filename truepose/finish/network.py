@@ -11,7 +11,8 @@ __all__ = ['LAYERS', 'layer_of_region', 'in_layers', 'tones', 'regions_shown', '
 from dataclasses import dataclass
 
 import torch
-from diffusers import ModelMixin, UNet2DModel
+from diffusers import ModelMixin  # noqa: F401  diffusers wants it in the module of a part
+from diffusers import UNet2DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from torch import nn
@@ -24,7 +25,7 @@ from .pieces import mirrored_out, read_pieces, spread_out
 from .places import find_places, smoothed, symmetric
 from .windows import crop, group_windows, head_windows, in_regions, paste, whole
 from ..method.hpfa import STREAMS, token_centres
-from ..method.model import LookConfig
+from ..method.model import LookNetwork
 
 # %% ../../nbs/finish/40_network.ipynb #7837098a
 LAYERS = {"backdrop": ("background",),
@@ -136,7 +137,7 @@ def channels_of_target(streams: int, cell: int) -> int:
     return drawing + len(REGIONS) + streams * of_stream + 3 * len(LAYERS)
 
 # %% ../../nbs/finish/40_network.ipynb #257be519
-class Finisher(ModelMixin, LookConfig):
+class Finisher(LookNetwork):
     "Finishes a drawing in pixels (ours)."
     @register_to_config
     def __init__(self, look: str = "hpfa",  # of the denoiser at the source: `reference` or `hpfa`

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..config import Preset, get_preset
-from ..core import InputError, refuse_pointers
+from ..core import InputError, as_path, refuse_pointers
 from ..data.parsing import REGIONS, region_crops
 from ..data.weights import load_network, refuse_packed, require_finite
 
@@ -110,7 +110,7 @@ def is_torchscript(path: Path) -> bool:
 def image_weights(path: str | Path,  # in open_clip's or OpenAI's layout
                  ) -> dict:  # name in the image tower -> tensor
     "The image half of a file of weights."
-    path = Path(path)
+    path = as_path(path, "a file of weights")
     if not path.is_file(): raise InputError(f"clip_pretrained: {path}: no such file")
     refuse_pointers(path)
     if is_torchscript(path):
@@ -158,10 +158,11 @@ def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
     "The image half of an open_clip model."
     if pretrained is None: return clip_from_tower(random_tower(name)).eval()
     # 1. a folder says all
-    if Path(pretrained).is_dir(): return clip_from_folder(Path(pretrained))
+    place = as_path(pretrained, "weights: a tag, tag:file or folder")
+    if place.is_dir(): return clip_from_folder(place)
     # 2. weights have a tag
     tag = str(pretrained).partition(":")[0]
-    if Path(pretrained).is_file():
+    if place.is_file():
         raise InputError(f"clip_pretrained: {pretrained} does not say whose weights it holds, and "
                          f"so not with which activation; name them as openai:{pretrained}")
     name, entry = named_weights(name, tag)
@@ -178,6 +179,7 @@ def clip_from_open_clip(name: str,  # e.g. `ViT-L-14`
 
 def clip_from_folder(folder: Path) -> RegionCLIP:  # of ours, or with `open_clip_config.json`
     "A saved encoder, or the image half of a model in open_clip's own folder."
+    folder = as_path(folder, "the folder of an encoder")
     refuse_pointers(folder)
     if (folder / "config.json").is_file() and not (folder / "open_clip_config.json").is_file():
         return load_network(RegionCLIP, folder, torch.float32)

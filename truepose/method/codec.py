@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 
-from ..core import InputError, read_json
+from ..core import InputError, as_path, read_json
 from ..config import Preset, get_preset
 from ..data.weights import load_network
 
@@ -130,6 +130,7 @@ def codec_class(path: str | Path,  # folder written by `save_pretrained`, or a n
                ) -> type:  # `PatchCodec` or `AutoencoderKL`
     "Of which class a saved codec is."
     kinds = {"PatchCodec": PatchCodec, "AutoencoderKL": AutoencoderKL}
+    as_path(path, "a folder of a codec")
     name = "AutoencoderKL"  # what a hub has under a codec's name
     if Path(path).is_dir():
         name = read_json(Path(path) / "config.json", _class_name=str)["_class_name"]
@@ -144,4 +145,7 @@ def load_codec(path: str | Path,  # as in `codec_class`
     "The codec of a folder."
     network = codec_class(path)
     if Path(path).is_dir(): return load_network(network, path, torch.float32)
-    return network.from_pretrained(path).eval()
+    try: return network.from_pretrained(path).eval()
+    except (OSError, ValueError) as e:  # of the hub, or of diffusers
+        raise InputError(f"{path}: no such folder, and not to be had from the hub "
+                         f"({str(e).splitlines()[0]})") from None

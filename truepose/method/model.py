@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TruePoseOutput', 'add_aligned_attention', 'start_from_self_attention', 'check_options', 'parsing_convolution',
-           'LookConfig', 'TruePoseModel', 'run_source_net', 'encode_source', 'model_from_preset', 'model_from_unet']
+           'LookNetwork', 'TruePoseModel', 'run_source_net', 'encode_source', 'model_from_preset', 'model_from_unet']
 
 # %% ../../nbs/method/80_model.ipynb #519a2d31
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from torch import nn
 
 from ..config import Preset, get_preset
 from ..data.parsing import REGIONS, occupancy
+from ..data.weights import check_dtype
 from .caa import AlignedAttention, RegionContext, SourceStates
 from .hpfa import STREAMS, FusionAttention, group_tokens
 from .pose_encoder import PoseEncoder, zero_init
@@ -68,8 +69,13 @@ def parsing_convolution(width: int) -> nn.Conv2d:
     return zero_init(nn.Conv2d(len(REGIONS), width, 3, padding=1, bias=False))
 
 # %% ../../nbs/method/80_model.ipynb #9c2a53c2
-class LookConfig(ConfigMixin):
-    "The config of a network that has a `look`."
+class LookNetwork(ModelMixin, ConfigMixin):
+    "A network that has a `look`."
+    @property
+    def dtype(self) -> torch.dtype:
+        "That of the weights; diffusers' own asks every layer, which takes milliseconds."
+        return next(self.parameters()).dtype
+
     @staticmethod
     def today(config: dict) -> dict:
         "The same settings under today's names; version 0.1.0 said `source`."
@@ -82,7 +88,7 @@ class LookConfig(ConfigMixin):
 
 # %% ../../nbs/method/80_model.ipynb #8fae134d
 @keeps_attention
-class TruePoseModel(ModelMixin, LookConfig):
+class TruePoseModel(LookNetwork):
     "SourceNet and TargetNet with human-parsing-guided fusion attention and CLIP-guided alignment."
     _supports_gradient_checkpointing = True
 
@@ -198,8 +204,10 @@ def model_from_unet(unet: UNet2DConditionModel,  # pretrained
                    ) -> TruePoseModel:
     "A model whose two nets start from a pretrained UNet."
     sizes = {name: value for name, value in unet.config.items() if not name.startswith("_")}
+    dtype = unet.dtype if dtype is None else dtype
+    check_dtype(dtype)
     before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype or unet.dtype)  # a float32 copy would not fit everywhere
+    torch.set_default_dtype(dtype)  # a float32 copy would not fit everywhere
     try: model = model_class(unet=sizes, embed_dim=embed_dim, **options)
     finally: torch.set_default_dtype(before)
     for net in (model.source_net, model.target_net):

@@ -14,8 +14,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 
 from ..config import Preset, get_preset
-from ..core import InputError, read_json
-from ..data.weights import check_config, load_network
+from ..core import InputError, as_path, read_json
+from ..data.weights import check_config, check_dtype, load_network
 from .model import TruePoseModel
 from .objective import make_scheduler
 from .pose_encoder import PoseEncoder
@@ -36,7 +36,8 @@ def write_sd(folder: str | Path,
              preset: Preset,  # of these sizes
              dtype: torch.dtype = torch.float32):
     "Stable Diffusion's folder with random weights, as diffusers writes it."
-    folder = Path(folder)
+    folder = as_path(folder, "a folder to write to")
+    check_dtype(dtype)
     torch.set_default_dtype(dtype)
     try:
         UNet2DConditionModel(**preset.unet).save_pretrained(folder / "unet")
@@ -89,7 +90,7 @@ WANTED = "TruePose starts from Stable Diffusion 1.x or 2.x, text to image"
 
 def check_sd_folder(folder: str | Path):
     "Refuses what is not Stable Diffusion 1.x or 2.x in diffusers' layout, by its name."
-    folder = Path(folder)
+    folder = as_path(folder, "the folder of Stable Diffusion")
     # 1. no folder
     if folder.is_file():
         raise InputError(f"{folder}: a single file; diffusers makes the folder of it: "
@@ -120,7 +121,7 @@ def check_sd_folder(folder: str | Path):
 # %% ../../nbs/method/90_stable_diffusion.ipynb #48988125
 def scheduler_from_sd(folder: str | Path) -> DDIMScheduler:
     "Betas and kind of prediction of Stable Diffusion's own scheduler; all else is ours."
-    file = Path(folder) / "scheduler" / "scheduler_config.json"
+    file = as_path(folder, "the folder of Stable Diffusion") / "scheduler" / "scheduler_config.json"
     theirs = read_json(file, _class_name=str)
     names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
     betas = {name: theirs[name] for name in names if name in theirs}

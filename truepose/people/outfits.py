@@ -6,9 +6,12 @@
 __all__ = ['TOP_MAKERS', 'JACKETS', 'TROUSERS', 'HATS', 'HAT_CHANCE', 'POCKET_CHANCE', 'BUTTONS', 'TOPS', 'sleeve_word',
            'make_tee', 'make_longsleeve', 'make_tank', 'make_vneck', 'make_sweater', 'make_crop', 'make_hoodie',
            'make_polo', 'make_shirt', 'make_blouse', 'make_top', 'make_jacket', 'length_word', 'make_skirt',
-           'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details', 'sample_clothes', 'sample_outfit']
+           'make_dress', 'make_trousers', 'make_shoes', 'make_hat', 'add_details', 'Wear', 'sample_clothes',
+           'sample_outfit']
 
 # %% ../../nbs/people/40_outfits.ipynb #226edb1c
+from dataclasses import dataclass
+
 import numpy as np
 
 from .body import Identity
@@ -109,8 +112,10 @@ JACKETS = {
     "blazer": dict(neck="v", offset=0.022, loose=0.6, collar="shirt"),
     "coat": dict(offset=0.024, loose=0.3, collar="shirt")}
 
-def make_jacket(rng, wardrobe: Wardrobe) -> Garment:
-    "An open jacket, cardigan, blazer or coat."
+def make_jacket(rng, wardrobe: Wardrobe,
+                closed: float = 0.0,  # chance of a buttoned one
+                ) -> Garment:
+    "A jacket, cardigan, blazer or coat."
     kind = str(rng.choice(list(JACKETS)))
     gap = rng.uniform(0.05, 0.09)
     hem = wardrobe.hip + float(rng.choice([0.06, 0, -0.04]))
@@ -122,6 +127,11 @@ def make_jacket(rng, wardrobe: Wardrobe) -> Garment:
         tail = Piece("skirt", low, waist=wardrobe.waist + 0.03, flare=0.25, offset=0.034,
                      open=1.4*gap)
         pieces = [tail, *pieces]
+    if closed and rng.random() < closed:  # asked for: no other number is drawn than before
+        for piece in pieces:
+            piece.open = 0.0
+        pieces[-1].placket = 1.0
+        return Garment(kind, kind, "coat", 7, pieces)
     return Garment(kind, f"open {kind}", "coat", 7, pieces)
 
 # %% ../../nbs/people/40_outfits.ipynb #22b1ac54
@@ -214,11 +224,23 @@ TOPS = {
     "man": ["tee", "tee", "longsleeve", "tank", "vneck", "sweater", "hoodie", "polo", "shirt",
             "shirt"]}
 
-def sample_clothes(rng, wardrobe: Wardrobe, identity: Identity) -> list:  # of Garment
+@dataclass(frozen=True)
+class Wear:
+    "How often what is worn, from 0 to 1."
+    dress: float = 0.3  # by women
+    coat: float = 0.3  # or jacket, over a thin top
+    over_dress: float = 0.0  # the same over a dress
+    closed: float = 0.0  # of coats and jackets: buttoned
+
+def sample_clothes(rng, wardrobe: Wardrobe, identity: Identity,
+                   wear: Wear = Wear()) -> list:  # of Garment
     "Random garments between ankle and neck, innermost first."
     woman = identity.sex == "woman"
-    if woman and rng.random() < 0.3:
-        return [make_dress(rng, wardrobe)]
+    if woman and rng.random() < wear.dress:
+        dress = make_dress(rng, wardrobe)
+        if wear.over_dress and rng.random() < wear.over_dress:
+            return [dress, make_jacket(rng, wardrobe, wear.closed)]
+        return [dress]
     falling = identity.hair_style in ("long", "bob", "ponytail")  # it would go through a hood
     kinds = [kind for kind in TOPS[identity.sex] if kind != "hoodie" or not falling]
     upper = make_top(rng, wardrobe, str(rng.choice(kinds)))
@@ -228,17 +250,18 @@ def sample_clothes(rng, wardrobe: Wardrobe, identity: Identity) -> list:  # of G
         kinds = [kind for kind in TROUSERS if woman or kind != "leggings"]
         lower = make_trousers(rng, wardrobe, str(rng.choice(kinds)))
     thin = upper.kind != "sweater" and not upper.pieces[0].collar
-    if thin and rng.random() < 0.3:
-        return [lower, upper, make_jacket(rng, wardrobe)]
+    if thin and rng.random() < wear.coat:
+        return [lower, upper, make_jacket(rng, wardrobe, wear.closed)]
     return [lower, upper]
 
 # %% ../../nbs/people/40_outfits.ipynb #25536b58
 def sample_outfit(rng: np.random.Generator, identity: Identity,
                   sample_fabric=None,  # function (rng, garment) -> fabric; None: empty slots
+                  wear: Wear = Wear(),
                   ) -> Outfit:
     "Random garments, innermost first: shoes, lower, upper, coat, hat."
     wardrobe, woman = Wardrobe.load(), identity.sex == "woman"
-    garments = sample_clothes(rng, wardrobe, identity)
+    garments = sample_clothes(rng, wardrobe, identity, wear)
     bare_legs = garments[0].kind in ("dress", "skirt", "shorts")
     garments = [make_shoes(rng, wardrobe, woman, bare_legs), *garments]
     if sample_fabric is not None:

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from ..core import InputError
+from ..core import SEEDS, InputError, check_size, check_whole
 from .body import Body, Identity, sample_identity
 from .posing import Pose
 from .stances import POSES, WILD_POSES, sample_pose
@@ -23,7 +23,7 @@ from .colours import ANCHORS
 from .fabric import KINDS, Fabric, fabric_hash, sample_fabric
 from .sheets import Garment, Outfit
 from .dressing import DressedMesh, dress
-from .outfits import sample_outfit
+from .outfits import Wear, sample_outfit
 from .scene import Backdrop, Light, sample_backdrop, sample_light, sample_occluder
 from .render import Rendered, frame_camera, render
 
@@ -64,6 +64,7 @@ class World:
     colours: tuple = tuple(ANCHORS)  # names of the cloths' colours
     crops: tuple = ("half", "full")  # of a person's pictures, by turns
     shown: tuple = (.42, .58)  # share of the height in a half-length picture, from and to
+    wear: Wear = Wear()  # how often a dress, a coat
     stream: tuple = ()  # further words of a person's seed: other people in every world
 
 
@@ -76,12 +77,15 @@ WORLDS = {
         stretch={"hstripe": 1.6, "vstripe": 1.6, "check": 1.7, "dots": 1.5, "floral": 1.5},
         colours=("white", "grey", "black", "brown", "blue", "light blue", "green", "yellow",
                  "orange", "red", "pink", "purple"),
-        crops=("half", "half"), shown=(.42, .50), stream=(48,))}
+        crops=("half", "half"), shown=(.42, .50), stream=(48,)),
+    "street": World(
+        _EVERYDAY, shown=(.35, .8), stream=(83,),
+        wear=Wear(dress=.5, coat=.8, over_dress=.5, closed=.4))}
 
 
 def get_world(name: str) -> World:
     "The world of that name."
-    if name not in WORLDS:
+    if name not in tuple(WORLDS):
         raise InputError(f"world {name!r} is unknown: choose one of {', '.join(WORLDS)}")
     return WORLDS[name]
 
@@ -202,10 +206,13 @@ def make_person(seed: int, split: str, index: int, views: int = 6,
     "The person of that number; the same on every machine, in every order."
     if split not in SPLITS:
         raise InputError(f"split {split!r} is unknown: choose one of {', '.join(SPLITS)}")
+    check_whole(seed, "seed", 0, SEEDS - 1)
+    check_whole(index, "index", 0, SEEDS - 1)
+    check_whole(views, "views", 1, 1000)
     made_in, wild = get_world(world), split == "wild"
     rng = np.random.default_rng([seed, SPLITS.index(split), index, *made_in.stream])
     identity = sample_identity(Body.load(), rng)
-    outfit = sample_outfit(rng, identity, partial(fabric_for, world=made_in))
+    outfit = sample_outfit(rng, identity, partial(fabric_for, world=made_in), made_in.wear)
     light = sample_light(rng, wild)
     backdrop = sample_backdrop(rng, wild)
     return Person(f"p{index:06d}", identity, outfit, light, backdrop,
@@ -282,5 +289,6 @@ def render_views(person: Person, size: tuple = (256, 176),
                  mesh: DressedMesh | None = None,  # of the person; made where it is None
                 ) -> list:  # of Rendered
     "All pictures of a person, in the order of `person.views`."
+    check_size(size, most=4096)
     mesh = dress(Body.load(), person.identity, person.outfit) if mesh is None else mesh
     return [take_shot(person, mesh, view, size).rendered for view in person.views]

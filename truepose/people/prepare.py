@@ -259,6 +259,7 @@ def _edge_distance(vertices: np.ndarray, faces: np.ndarray, layer: np.ndarray,  
     distance = np.full(len(vertices), NO_EDGE, np.float32)
     for number in cloth:
         own = faces[layer == number]
+        if not len(own): continue
         border, used = np.unique(open_edges(own)), renumbered(own)[0]
         if len(border): distance[used] = cKDTree(vertices[border]).query(vertices[used])[0]
     return distance

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from ..core import check_size
 from ..data.pose import keypoints_record
 from ..data.shards import json_bytes, png_bytes
 from .body import Body, Identity
@@ -85,6 +86,7 @@ def person_samples(seed: int, split: str,
                    world: str = "everyday",
                   ) -> list:  # of (name, {"images.png": bytes, ...})
     "Render one person: a sample for each picture."
+    check_size(size, most=4096)
     person = make_person(seed, split, index, views, world)
     mesh = dress(Body.load(), person.identity, person.outfit)
     shots = [take_shot(person, mesh, view, size) for view in person.views]

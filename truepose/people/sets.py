@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core import InputError, alone, atomic_write, data_dir, manifest, package_dir
-from ..core import read_json, write_json
+from ..core import InputError, alone, as_path, atomic_write, check_size, check_whole
+from ..core import data_dir, manifest, package_dir, read_json, write_json
 from ..data.images import load_image
 from ..data.shards import open_set
 from .records import person_samples
@@ -36,9 +36,9 @@ def write_named(name: str,  # a key of `SIZES`
                 workers: int = 1,  # processes
                ) -> Path:
     "Make a named set; goes on where it was stopped."
-    if name not in SIZES:
+    if name not in tuple(SIZES):
         raise InputError(f"name {name!r} is unknown: choose one of {', '.join(SIZES)}")
-    out = Path(out)
+    out = as_path(out, "a folder to write to")
     with alone(out, "making people", wait=True): _write_named(name, out, workers)
     return out
 
@@ -80,7 +80,7 @@ def save_reference(folder: str | Path,  # a named set that was just made
                    out: str | Path | None = None,  # None: the package's assets
                   ) -> Path:
     "What is shipped to recognise a named set: checksums, and thumbnails of its first persons."
-    made = read_manifest(Path(folder))
+    made = read_manifest(as_path(folder, "a named set"))
     out = Path(out or package_dir() / "assets")
     persons = {split: min(count, SIZES["small"][split])  # as many as `small` has
                for split, count in made["params"]["splits"].items()}
@@ -124,7 +124,8 @@ def compare_with_published(folder: str | Path,  # a named set
                            reference: str | Path | None = None,  # folder; None: the assets
                           ) -> str:
     "In words, how the set stands to the published one; `InputError` if it is another."
-    folder, place = Path(folder), Path(reference or package_dir() / "assets")
+    folder = as_path(folder, "a named set")
+    place = as_path(reference or package_dir() / "assets", "a folder of references")
     made = read_manifest(folder)
     path = place / f"people_{made['name']}.json"
     if made["name"] not in SIZES or not path.is_file():
@@ -149,6 +150,8 @@ def people_dataset(split: str = "train",  # train, val, test or wild
                    world: str = "everyday",  # a key of `WORLDS`
                   ) -> Path:  # a folder for `PeopleDataset`
     "The folder of that data set, rendered on first use into `data_dir()/people`."
+    check_whole(count, "count", 1, 10**6)
+    check_size(size, most=4096)
     if workers is None: workers = min(os.cpu_count() or 1, max(1, count // 4))
     name = f"v{VERSION}-{split}-{count}x{views}-{size[0]}x{size[1]}-seed{seed}"
     if world != "everyday": name += f"-{world}"

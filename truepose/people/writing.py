@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from ..core import SEEDS, InputError, alone, atomic_folder, atomic_write, check_fields
-from ..core import check_whole, manifest, package_dir, read_json, write_json
+from ..core import SEEDS, InputError, alone, as_path, atomic_folder, atomic_write
+from ..core import check_fields, check_size, check_whole, manifest, package_dir
+from ..core import read_json, write_json
 from ..data.parsing import label_names
 from ..data.tables import write_table
 from ..data.shards import LoadedShard, png_bytes, read_shard, unpack_shard, write_shard
@@ -238,11 +239,11 @@ def write_people(out: str | Path,  # folder
         raise InputError(f"split {split!r} is unknown: choose one of {', '.join(SPLITS)}")
     check_whole(count, "count", 1, 10**6)
     check_whole(seed, "seed", 0, SEEDS - 1)
-    for name, side in zip(("height", "width"), size): check_whole(side, name, 1, 4096)
+    check_size(size, most=4096)
     check_whole(views, "views", 2, 1000)  # or there is no pair
     check_whole(workers, "workers", 1, 999)
     get_world(world)  # or a refusal, before anything is written
-    out, started = Path(out), time.time()
+    out, started = as_path(out, "a folder to write to"), time.time()
     parameters = {"split": split, "count": count, "seed": seed, "size": list(size), "views": views,
                   "version": VERSION, "shards": shards}
     if world != "everyday": parameters["world"] = world  # else as it ever was
@@ -273,7 +274,7 @@ def unknown_files(folder: Path, files: dict) -> list:
 def verify_people(folder: str | Path,  # one set, or a named one of several splits
                  ) -> int:  # number of files checked
     "Compare every file with the manifest; `InputError` names one that differs."
-    folder = Path(folder)
+    folder = as_path(folder, "a folder that `truepose people` wrote")
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; name one that `truepose people` wrote")
     made = read_manifest(folder)
@@ -295,7 +296,7 @@ def unpack_people(folder: str | Path,  # a set in shards
                   label_set: str = "cihp",  # of the parsing maps that are written
                  ) -> Path:
     "A set in shards as plain files."
-    folder, out = Path(folder), Path(out)
+    folder, out = as_path(folder, "a set in shards"), as_path(out, "a folder to write to")
     label_names(label_set)
     if not shard_paths(folder):
         raise InputError(f"{folder}: holds no people-*.tar; name a set in shards")

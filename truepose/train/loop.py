@@ -7,9 +7,8 @@ __all__ = ['KEPT', 'step_generator', 'Chance', 'learning_rate', 'refuse_settings
            'mean_of_processes', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'refuse_full_disk', 'in_words',
            'hold', 'start_tracker', 'History', 'read_history', 'Averages', 'Clock', 'Regularly', 'stop_flag',
            'make_optimizer', 'Trained', 'training_state', 'checkpoint_bytes', 'restore', 'averaged', 'end_with_average',
-           'Watch', 'gradients', 'seconds_on', 'faster_threads', 'on_threads', 'rehearsal', 'threads_of', 'Ahead',
-           'batches_of', 'Place', 'Run', 'log_means', 'save', 'draw', 'measure', 'timetable_of', 'Fit', 'end',
-           'at_work', 'fit']
+           'Watch', 'gradients', 'threads_of', 'on_threads', 'Ahead', 'batches_of', 'Place', 'Run', 'log_means', 'save',
+           'draw', 'measure', 'timetable_of', 'Fit', 'end', 'at_work', 'fit']
 
 # %% ../../nbs/train/10_loop.ipynb #e1afd9f9
 import contextlib
@@ -36,7 +35,8 @@ from accelerate.utils import parse_flag_from_env
 from diffusers.training_utils import EMAModel
 from torch import nn
 
-from ..core import InputError, alone, atomic_write, autocast, best_dtype
+from ..core import SEEDS, InputError, alone, as_path, atomic_write, autocast, best_dtype
+from ..core import check_whole
 from ..data.tables import read_numbers, write_table
 from ..data.weights import read_state
 
@@ -131,14 +131,15 @@ _FIELDS = {"step", "minutes", "seed", "objective", "learnt", "ema"}
 
 def checkpoints(folder: Path) -> list:  # oldest first
     "Checkpoint files of a run."
-    return sorted((Path(folder) / "checkpoints").glob("step_*.pt"))
+    folder = as_path(folder, "the folder of a run")
+    return sorted((folder / "checkpoints").glob("step_*.pt"))
 
 
 def save_checkpoint(folder: Path, state: dict):
     "Writes `step_<n>.pt` and removes all but it and the one before."
-    name = f"step_{state['step']:07d}.pt"
+    name, folder = f"step_{state['step']:07d}.pt", as_path(folder, "the folder of a run")
     try:
-        with atomic_write(Path(folder) / "checkpoints" / name) as path: torch.save(state, path)
+        with atomic_write(folder / "checkpoints" / name) as path: torch.save(state, path)
     except RuntimeError as e:  # torch's own, for whatever the disk says
         raise InputError(f"{folder}: {name} cannot be written ({' '.join(str(e).split())[:100]}); "
                          "make room, and the same command goes on from the one before") from None
@@ -226,7 +227,16 @@ class History:
         else: self.rows.append(row)
         self._write()
         numbers = {name: value for name, value in row.items() if name != "step"}
-        for tracker in self.trackers: tracker.log(numbers, step=int(row["step"]))
+        with self._written():
+            for tracker in self.trackers: tracker.log(numbers, step=int(row["step"]))
+
+    @contextlib.contextmanager
+    def _written(self):
+        "A tracker writes in a thread of its own, and meets the full disk at a later call."
+        try: yield
+        except OSError as e:
+            raise InputError(f"{self.path.parent}: cannot be written ({e.strerror or e}); make "
+                             "room there, and run again: the last checkpoint is good") from e
 
     def _write(self):
         names = dict.fromkeys(name for row in self.rows for name in row)
@@ -234,12 +244,14 @@ class History:
 
     def picture(self, picture, step: int):  # PIL
         pixels = np.asarray(picture.convert("RGB")).transpose(2, 0, 1)[None]  # as TensorBoard wants
-        for tracker in self.trackers:
-            images = pixels if tracker.name == "tensorboard" else [picture]
-            tracker.log_images({"sample": images}, step=step)
+        with self._written():
+            for tracker in self.trackers:
+                images = pixels if tracker.name == "tensorboard" else [picture]
+                tracker.log_images({"sample": images}, step=step)
 
     def close(self):
-        for tracker in self.trackers: tracker.finish()
+        with self._written():
+            for tracker in self.trackers: tracker.finish()
 
 
 def read_history(path: str | Path) -> list:  # of dicts of float
@@ -484,27 +496,14 @@ def _side_by_side(model, learnt, batches, noise):
     return [(loss, numbers) for _, loss, numbers in results]
 
 # %% ../../nbs/train/10_loop.ipynb #08e03cbe
-def seconds_on(threads: int, work) -> float:
-    "Seconds of the work on so many threads; the first time warms up."
-    torch.set_num_threads(threads)
-    work()
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def faster_threads(work) -> int:
-    "One or all of the threads, whichever is faster now; says so."
-    before, (load, *_) = torch.get_num_threads(), os.getloadavg()
-    if load > before - .5:
-        print(f"one thread, for others compute here (load {load:.1f})", flush=True)
-        return 1
-    one, all_of_them = (seconds_on(n, work) for n in (1, before))
-    torch.set_num_threads(before)
-    best = 1 if one <= all_of_them else before
-    print(f"a step takes {one:.2f} s on one thread, {all_of_them:.2f} s on {before}: "
-          f"trains on {best}", flush=True)
-    return best
+def threads_of(trained: Trained,
+               known: int | None,  # of the run before this start
+              ) -> int:
+    "How many threads a training takes."
+    now, one = torch.get_num_threads(), trained.accelerator.num_processes == 1
+    alone_on_cpu = trained.accelerator.device.type == "cpu" and one
+    if not (known and alone_on_cpu) or "OMP_NUM_THREADS" in os.environ: return now
+    return min(known, now)
 
 
 @contextlib.contextmanager
@@ -514,32 +513,6 @@ def on_threads(n: int):
     torch.set_num_threads(n)
     try: yield
     finally: torch.set_num_threads(before)
-
-# %% ../../nbs/train/10_loop.ipynb #8820fbdf
-def rehearsal(trained: Trained,
-              batches: callable,  # returns those of the step
-              chance: Chance, step: int) -> callable:
-    "A function that computes the gradients of a step and forgets them."
-    buffers = list(trained.objective.buffers())
-    def work():
-        before = [buffer.clone() for buffer in buffers]
-        chance.seed_dropout(step)
-        noise = chance.generators(step, "noise")
-        gradients(trained.accelerator, trained.model, trained.learnt, batches(), noise)
-        trained.optimizer.zero_grad()
-        for buffer, value in zip(buffers, before): buffer.copy_(value)
-    return work
-
-
-def threads_of(trained: Trained, known: int | None,  # of the run before this start
-               work, steps: int) -> int:
-    "How many threads a training takes."
-    now = torch.get_num_threads()
-    alone_on_cpu = trained.accelerator.device.type == "cpu"
-    alone_on_cpu = alone_on_cpu and trained.accelerator.num_processes == 1
-    if not alone_on_cpu or "OMP_NUM_THREADS" in os.environ: return now
-    if known: return min(known, now)
-    return now if steps < 100 or now == 1 else faster_threads(work)
 
 # %% ../../nbs/train/10_loop.ipynb #06604af4
 class Ahead:
@@ -558,8 +531,6 @@ class Ahead:
         batches = self.next.result()
         self.next = self.pool.submit(self.make_batches, step + 1)
         return batches
-
-    def look(self) -> list: return self.next.result()  # without taking them
 
     def __exit__(self, *_):
         self.next.cancel()
@@ -703,12 +674,10 @@ def end(run: Run, finished: bool) -> Fit:
 
 # %% ../../nbs/train/10_loop.ipynb #f6b79fdf
 @contextlib.contextmanager
-def at_work(run: Run, make_batches, chance: Chance):
+def at_work(run: Run, make_batches):
     "Yields the flag that says stop, and the batches."
     with stop_flag() as stop, Ahead(make_batches, run.step) as ahead:
-        first = rehearsal(run.trained, ahead.look, chance, run.step)
-        n = threads_of(run.trained, run.threads, first, run.place.steps - run.step)
-        with on_threads(n): yield stop, ahead
+        with on_threads(threads_of(run.trained, run.threads)): yield stop, ahead
 
 # %% ../../nbs/train/10_loop.ipynb #0d113510
 def fit(objective: nn.Module,  # returns (loss, dict of numbers); ends with averaged weights
@@ -738,8 +707,11 @@ def fit(objective: nn.Module,  # returns (loss, dict of numbers); ends with aver
        ) -> Fit:
     "Trains; saves, logs, draws and measures on the way; can be killed and called again."
     refuse_settings(decay, grad_clip, trackers)
+    check_whole(steps, "steps", 0, 10**9)
+    check_whole(seed, "seed", 0, SEEDS - 1)
+    folder = as_path(folder, "a folder for the run")
     trained = Trained(objective, lr, weight_decay, ema_decay, optimizer, betas)
-    place = Place(Path(folder), steps, seed, max_minutes, checkpoint_minutes, checkpoint_steps,
+    place = Place(folder, steps, seed, max_minutes, checkpoint_minutes, checkpoint_steps,
                   keep_optimizer, sample, sample_minutes, validate, validate_steps, trackers)
     accelerator = trained.accelerator
     with hold(accelerator, place.folder):
@@ -748,7 +720,7 @@ def fit(objective: nn.Module,  # returns (loss, dict of numbers); ends with aver
         make_batches = batches_of(make_batch, chance, accelerator, run.step)
         timetable, stopping = timetable_of(run), False
 
-        with at_work(run, make_batches, chance) as (stop, ahead):
+        with at_work(run, make_batches) as (stop, ahead):
             while run.step < steps:
                 minutes, stopping = agree(accelerator, run.clock.minutes(), stop.is_set())
                 progress = max(run.step / steps, run.clock.progress(minutes))
