@@ -50,6 +50,7 @@ RESULTS_PAGES = {
         {"f03_measures": "The shipped network between floor and ceiling", "t02_ablation": "What the parts of the method bring",
          "f04_ablation": "The same, drawn", "f04_differences": "Against reference attention, pair by pair",
          "t02_tests": "Which differences hold", "f04_difficulty": "When the view changes more",
+         "f02_micro": "The paper's method beside reference attention",
          "t03_families": "Other ways to read the source", "f06_families": "Other ways, drawn",
          "f07_attention": "Where attention falls", "f08_robustness": "When maps and poses are wrong",
          "f08_people": "Other people, and fewer to learn from", "f09_sampling": "Steps, guidance, and what they cost",
@@ -60,7 +61,7 @@ RESULTS_PAGES = {
     "gallery": (
         "Gallery", "Pairs that a seed or a rule has drawn, the same for all methods; nobody chose a picture by eye.",
         {"f00_first": "A typical success and a typical failure", "f02_qualitative": "The shipped network, drawn by chance",
-         "f02_micro": "The paper's method beside reference attention", "f05_people": "All rows of the ablation",
+         "f05_people": "All rows of the ablation",
          "f08_pictures": "Under wrong maps and poses", "f12_garments": "Another's garment",
          "f13_editing": "One region edited", "f14_sequence": "A sequence of poses"}),
     "failures": (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bridge import ROOT, PageError, copied, parsed, source
 
+LONG = 24  # rows of a table, from which on it is folded
 RESULTS, FIGURES, EXECUTED = ROOT/"results", ROOT/"figures", ROOT/"docs"/"executed"
 # Published before `truepose publish` refused a changed checkout; tests/test_results.py lets the list only shrink
 KNOWN_DIRTY = frozenset((ROOT/"docs"/"known_dirty.txt").read_text(encoding="utf-8").split())
@@ -26,6 +27,12 @@ def captioned(words):
     return "{.truepose-caption}\n" + re.sub(r"([*_<\[])", r"\\\1", words)
 
 
+def folded(table):
+    "A table, folded where it is long."
+    rows = table.count("\n|") - 1
+    return table if rows <= LONG else f"<details><summary>All {rows} rows</summary>\n\n{table}\n\n</details>"
+
+
 def figure(name):
     "A committed figure or table with its caption."
     about = read(FIGURES/f"{name}.json")
@@ -33,7 +40,7 @@ def figure(name):
     caption = " ".join(about["caption"].split())
     if not caption: raise PageError(f"figures/{name}.json has no caption")
     table, picture = FIGURES/f"{name}.md", FIGURES/f"{name}.png"
-    if table.is_file(): shown = table.read_text(encoding="utf-8").replace(about["caption"], "").strip()
+    if table.is_file(): shown = folded(table.read_text(encoding="utf-8").replace(about["caption"], "").strip())
     else: shown = f"![{about.get('alt') or caption}]({copied(picture)})"
     return f"{shown}\n\n{captioned(caption)}"
 

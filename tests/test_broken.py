@@ -11,7 +11,7 @@ from truepose.people.writing import unpack_people, verify_people
 
 CHEAP = {  # kind: what the names of its cases end in, and one of how many is taken
     "pictures": ("at load_image", 1), "maps": ("at load_parsing", 2), "poses": ("at load_keypoints", 3), "tables": ("at read_pairs", 3), "yaml": ("at --also", 3),
-    "manifests": ("at people --verify", 4), "shards": ("at read_shard", 3)}
+    "manifests": ("at people --verify", 4), "shards": ("at read_shard", 3), "calls": (("at load_image", "at open_people", "at make_person"), 1)}
 
 
 @pytest.fixture(scope="module")

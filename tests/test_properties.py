@@ -28,7 +28,7 @@ from truepose.people.writing import read_manifest, verify_people
 from truepose.train import stream
 
 SLOW = "--slow" in sys.argv
-some = settings(max_examples=1500 if SLOW else 8, deadline=None, database=None, derandomize=not SLOW, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=400 if SLOW else 8, deadline=None, database=None, derandomize=not SLOW, suppress_health_check=list(HealthCheck))
 
 
 @contextlib.contextmanager

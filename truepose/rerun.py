@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .core import InputError, device_info, git_state, read_json, runs_dir, versions
+from .core import InputError, as_path, device_info, git_state, read_json, runs_dir
+from .core import versions
 from .core import alone as one_at_a_time
 from .reproduce import TOLERANCES, Line, compare_figure, table, verdict
 from .reproduce import write_comparison
@@ -133,7 +134,7 @@ def rerun(folder: str | Path,  # of a result, with its manifest.json
           say=print,  # called with each line for the reader
          ) -> bool:  # whether all is within the stated tolerances
     "Make a result again, and compare every number."
-    folder = Path(folder)
+    folder = as_path(folder, "the folder of a result")
     made = read_json(folder / "manifest.json", notebook=str, params=dict, device=dict,
                      versions=dict)
     notebook, params = made["notebook"], parameters_of(made)

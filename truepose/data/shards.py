@@ -228,8 +228,7 @@ class ShardSet:
                                      f"{self.folder}; keep one of them")
                 files[name] = path, member.offset_data, member.size
 
-    def has(self, kind: str) -> bool:
-        return kind in self.places
+    def has(self, kind: str) -> bool: return kind in self.places
 
     def require(self, kind: str):
         "`InputError` unless every picture has a file of that kind."
@@ -255,7 +254,7 @@ class ShardSet:
         "Changes with names, sizes and dates of the shards."
         return stamp_of(self.paths)
 
-
+# %% ../../nbs/data/50_shards.ipynb #0add6edb
 def open_set(folder: str | Path) -> FolderSet | ShardSet:
     "A set in whichever form the folder holds it."
     folder = as_path(folder, "a folder of people")

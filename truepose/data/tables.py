@@ -46,7 +46,7 @@ def _cells(text: str, separator: str) -> pd.DataFrame:  # of str, NaN where a ro
 # %% ../../nbs/data/35_tables.ipynb #b97a823b
 def _check_header(path, header: list, columns: tuple, separator: str):
     "Refuse a header that lacks a wanted column or names one twice."
-    found = separator.join(header)
+    found = separator.join(header)[:1000]
     missing = [column for column in columns if column not in header]
     if missing:
         what = "column " if len(missing) == 1 else "columns "
@@ -56,6 +56,10 @@ def _check_header(path, header: list, columns: tuple, separator: str):
     if doubled is not None:
         raise InputError(f"{path}: header {found!r} has column {doubled!r} twice; "
                          "give it another name")
+    broken = next((name for name in header if len(name.splitlines()) > 1), None)
+    if broken is not None:  # it would break the lines of all that is said of it
+        raise InputError(f"{path}: header has column {broken[:40]!r} of several lines; "
+                         "give it a name of one")
 
 # %% ../../nbs/data/35_tables.ipynb #e3f18552
 MOST_COLUMNS = 1000

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import InputError, alone, write_json
+from ..core import InputError, alone, as_path, write_json
 from ..data.pose import load_keypoints
 from ..data.images import picture_size
 from ..data.shards import stamp_of
@@ -295,9 +295,9 @@ def evaluate_folders(generated: str | Path,  # folder of pictures
                     ) -> dict:  # first protocol's means; all in `protocols` and `side_by_side`
     "Measure generated pictures against true ones under named protocols."
     measuring = Measuring(get_protocols(protocols), label_set, face_encoder, pose_estimator)
-    against = None if against is None else Path(against)
-    if against: read_against(against)
-    pictures = find_pictures(Path(generated), "generated")
+    generated, truth = as_path(generated, "generated pictures"), as_path(truth, "true pictures")
+    if against is not None: read_against(against := as_path(against, "another evaluation"))
+    pictures = find_pictures(generated, "generated")
     folders = match_pictures(pictures, read_truth(truth, pairs), incomplete)
     trained = read_reference(reference)
     check_sizes(folders, measuring.protocols)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core import InputError, alone, as_path, atomic_write, check_size, check_whole
-from ..core import data_dir, manifest, package_dir, read_json, write_json
+from ..core import SEEDS, InputError, alone, as_path, atomic_write, check_size
+from ..core import check_whole, data_dir, manifest, package_dir, read_json, write_json
 from ..data.images import load_image
 from ..data.shards import open_set
 from .records import person_samples
@@ -151,6 +151,7 @@ def people_dataset(split: str = "train",  # train, val, test or wild
                   ) -> Path:  # a folder for `PeopleDataset`
     "The folder of that data set, rendered on first use into `data_dir()/people`."
     check_whole(count, "count", 1, 10**6)
+    check_whole(seed, "seed", 0, SEEDS - 1)
     check_size(size, most=4096)
     if workers is None: workers = min(os.cpu_count() or 1, max(1, count // 4))
     name = f"v{VERSION}-{split}-{count}x{views}-{size[0]}x{size[1]}-seed{seed}"

@@ -20,7 +20,7 @@ from torch import nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ..core import InputError, asset, read_json, refuse_pointers
+from ..core import InputError, as_path, asset, read_json, refuse_pointers
 from ..data.pose import check_keypoints, flip_keypoints, pose_map, resize_keypoints
 from ..data.parsing import FASHN, LABEL_SETS, REGIONS, fashn_regions, flip_parsing
 from ..data.parsing import to_regions
@@ -260,7 +260,7 @@ class Parser:
 def load_parser(folder: str | Path | None = None,  # with config.json and safetensors; None: ours
                ) -> Parser:
     "The parser that `e06_parser` trained."
-    folder = asset("parser") if folder is None else Path(folder)
+    folder = asset("parser") if folder is None else as_path(folder, "the folder of a parser")
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json; "
                          "name the folder that `truepose run e06_parser` exported")
@@ -293,6 +293,7 @@ def load_segformer(folder: Path):
     "A network with all its weights, or an `InputError` that names the fault."
     from transformers import SegformerForSemanticSegmentation
     from transformers.utils import logging
+    folder = as_path(folder, "the folder of a parser")
     refuse_pointers(folder)
     config = folder / "config.json"
     check_numbers(read_json(config, id2label=dict), str(config))
@@ -337,7 +338,7 @@ def load_processor(folder: Path):
 class SegFormerParser:
     "A SegFormer checkpoint as a function of a picture; fashn's asks the pose for left and right."
     def __init__(self, folder: str | Path):  # with its two configurations and model.safetensors
-        folder = Path(folder)
+        folder = as_path(folder, "the folder of a parser")
         config = folder / "config.json"
         if not config.is_file():
             raise InputError(f"{folder}: no config.json; "
