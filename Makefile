@@ -83,7 +83,7 @@ train: $(VENV)/.dev ## networks of the shipped kind from nothing (five hours; st
 lock: ## requirements.lock and the bill of materials made anew from settings.ini, after its pins have changed
 	$(PYTHON) -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/python -m pip install $(shell sed -n 's/^lock_requirements = //p' settings.ini)
-	$(LOCK_VENV)/bin/uv pip compile setup.py --extra dev --extra docs --universal --python-version 3.11 --generate-hashes \
+	$(LOCK_VENV)/bin/uv pip compile setup.py --refresh-package truepose --extra dev --extra docs --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --custom-compile-command 'make lock' --output-file requirements.lock --quiet
 	$(MAKE) $(VENV)/.dev
 	$(BIN)/python docs/bom.py
