@@ -133,7 +133,7 @@ def main():
     try: pages = site_pages()
     except PageError as e: sys.exit(f"error: {e}")
     for page, cells in pages.items(): write_page(cells, page)
-    options = ["-q", "-W", "--keep-going", "-b", "html", "-c", ROOT/"docs", "-d", WORK/"doctrees"]
+    options = ["-q", "-j", "auto", "-W", "--keep-going", "-b", "html", "-c", ROOT/"docs", "-d", WORK/"doctrees"]
     done = subprocess.run([sys.executable, "-m", "sphinx", *options, PAGES, WORK/"html"])
     if done.returncode: sys.exit(done.returncode)
     (WORK/"html").rename(SITE)
