@@ -7,8 +7,8 @@ __all__ = ['KEPT', 'step_generator', 'Chance', 'learning_rate', 'refuse_settings
            'mean_of_processes', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'refuse_full_disk', 'in_words',
            'hold', 'start_tracker', 'History', 'read_history', 'Averages', 'Clock', 'Regularly', 'stop_flag',
            'make_optimizer', 'Trained', 'training_state', 'checkpoint_bytes', 'restore', 'averaged', 'end_with_average',
-           'Watch', 'gradients', 'threads_of', 'on_threads', 'Ahead', 'batches_of', 'Place', 'Run', 'log_means', 'save',
-           'draw', 'measure', 'timetable_of', 'Fit', 'end', 'at_work', 'fit']
+           'Watch', 'gradients', 'has_dropout', 'threads_of', 'on_threads', 'Ahead', 'batches_of', 'Place', 'Run',
+           'log_means', 'save', 'draw', 'measure', 'timetable_of', 'Fit', 'end', 'at_work', 'fit']
 
 # %% ../../nbs/train/10_loop.ipynb #e1afd9f9
 import contextlib
@@ -467,7 +467,7 @@ def gradients(accelerator: Accelerator, model, learnt: list, batches: list,
     "Leaves the mean gradient of the batches in the parameters."
     n = len(batches)
     alone_on_cpu = accelerator.device.type == "cpu" and accelerator.num_processes == 1
-    if alone_on_cpu and min(n, torch.get_num_threads()) > 1:
+    if alone_on_cpu and min(n, torch.get_num_threads()) > 1 and not has_dropout(model):
         return _side_by_side(model, learnt, batches, noise)
     results = []
     for part, (batch, generator) in enumerate(zip(batches, noise)):
@@ -477,6 +477,11 @@ def gradients(accelerator: Accelerator, model, learnt: list, batches: list,
             accelerator.backward(loss / n)
         results.append((loss.detach(), numbers))
     return results
+
+
+def has_dropout(model: nn.Module) -> bool:
+    "Whether layers draw from torch's own generator, which threads would share."
+    return any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in model.modules())
 
 
 def _side_by_side(model, learnt, batches, noise):
