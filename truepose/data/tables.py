@@ -19,14 +19,14 @@ def read_text(path: str | Path,
               what: str = "a text file",  # that it should be, for the refusal
              ) -> str:  # lines end with \n
     "The text of a file in UTF-8 or UTF-16, with or without a mark, whatever ends its lines."
+    file = as_path(path, what)
     try:
-        data = as_path(path, what).read_bytes()
+        data = file.read_bytes()
         utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
         if "\0" in text: raise ValueError("it holds zero bytes")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; name {what} that is there") from None
-    except InputError: raise
     except (OSError, ValueError) as e:
         raise InputError(f"{path}: not {what} ({e}); save it as UTF-8, or get it again") from None
     refuse_pointers(path)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FLATTEST', 'MOST_PIXELS', 'PARSERS', 'to_labels', 'parser_network', 'region_logits', 'backgrounds', 'backdrop',
-           'augment', 'dice_loss', 'ParserObjective', 'parser_batch', 'region_iou', 'largest', 'check_photo', 'Parser',
-           'load_parser', 'load_segformer', 'load_processor', 'SegFormerParser', 'into_square', 'out_of_square',
-           'SCHPParser', 'fetch_parser', 'open_parser']
+           'happens', 'augment', 'dice_loss', 'ParserObjective', 'drawn_samples', 'as_batch', 'parser_batch',
+           'region_iou', 'largest', 'check_photo', 'Parser', 'load_parser', 'load_segformer', 'load_processor',
+           'SegFormerParser', 'into_square', 'out_of_square', 'SCHPParser', 'fetch_parser', 'open_parser']
 
 # %% ../../nbs/photo/10_parser.ipynb #779b27c5
 from pathlib import Path
@@ -122,6 +122,11 @@ def _by_another_camera(image: torch.Tensor,  # [3, h, w] in [-1, 1]
     return image, mask[0].as_subclass(torch.Tensor).long(), joints.as_subclass(torch.Tensor)
 
 # %% ../../nbs/photo/10_parser.ipynb #c905603e
+def happens(share: float, generator: torch.Generator) -> bool:
+    "True with that chance."
+    return torch.rand(1, generator=generator).item() < share
+
+
 def augment(image: torch.Tensor,  # [3, h, w] in [-1, 1]
             regions: torch.Tensor,  # long [h, w]
             keypoints: torch.Tensor,  # [18, 3] in pixels
@@ -130,17 +135,15 @@ def augment(image: torch.Tensor,  # [3, h, w] in [-1, 1]
             behind: torch.Tensor | None = None,  # [3, h, w] in [0, 1]; None: a `backdrop`
            ) -> tuple:  # image, regions and keypoints, changed
     "One picture as another camera might have seen it elsewhere."
-    def chance(share): return torch.rand(1, generator=generator).item() < share
-
     h, w = regions.shape
     seed = torch.randint(2**31, (1,), generator=generator).item()
-    keep = chance(0.3)
-    if chance(0.5):
+    keep = happens(0.3, generator)
+    if happens(0.5, generator):
         image, regions = image.flip(-1), flip_parsing(regions)
         keypoints = flip_keypoints(keypoints, w)
     beside = 0.01 * h * torch.randn(18, 2, generator=generator)
     lost = torch.rand(18, generator=generator) < 0.1
-    if chance(0.3): lost[:] = True
+    if happens(0.3, generator): lost[:] = True
     if behind is None: behind = backdrop(generator, image.shape[-2:], pool)
 
     image, regions, joints = _by_another_camera(image, regions, keypoints[:, :2], behind,
@@ -176,18 +179,29 @@ class ParserObjective(nn.Module):
         return loss, {"accuracy": right.item(), "dice": 1 - dice.item()}
 
 
+def drawn_samples(people,  # a `PeopleDataset`
+                  count: int, generator: torch.Generator) -> list:
+    "Samples drawn with replacement."
+    chosen = torch.randint(len(people.names), (count,), generator=generator).tolist()
+    return [people.sample(i) for i in chosen]
+
+
+def as_batch(changed: list,  # of image, regions, keypoints, as `augment` gives them
+            ) -> dict:  # image [b, 3, h, w] in [-1, 1], regions [b, h, w], keypoints [b, 18, 3]
+    "One batch of several pictures."
+    images, regions, keypoints = map(torch.stack, zip(*changed))
+    return dict(image=images, regions=regions, keypoints=keypoints)
+
+
 def parser_batch(people,  # a `PeopleDataset`
                  count: int,  # pictures
                  generator: torch.Generator,
                  pool: list = (),  # of `backgrounds`
                 ) -> dict:  # image [b, 3, h, w] in [-1, 1], regions [b, h, w], keypoints [b, 18, 3]
     "Augmented pictures drawn with replacement."
-    chosen = torch.randint(len(people.names), (count,), generator=generator).tolist()
-    samples = [people.sample(i) for i in chosen]
-    changed = [augment(sample["image"], sample["regions"], sample["keypoints"], generator, pool)
-               for sample in samples]
-    images, regions, keypoints = map(torch.stack, zip(*changed))
-    return dict(image=images, regions=regions, keypoints=keypoints)
+    samples = drawn_samples(people, count, generator)
+    return as_batch([augment(sample["image"], sample["regions"], sample["keypoints"], generator,
+                             pool) for sample in samples])
 
 # %% ../../nbs/photo/10_parser.ipynb #a581aa26
 def region_iou(predicted: torch.Tensor,  # long [b, h, w]
@@ -404,7 +418,7 @@ _BLUE_FIRST = np.float32([[0.406, 0.456, 0.485], [0.225, 0.224, 0.229]])  # mean
 class SCHPParser:
     "SCHP for LIP or ATR, from an ONNX file, as a function of a picture."
     def __init__(self, path: str | Path):  # parsing_lip.onnx or parsing_atr.onnx
-        path = Path(path)
+        path = as_path(path, "an ONNX file of SCHP")
         if not path.is_file(): raise InputError(f"{path}: no such file; name an ONNX file of SCHP")
         refuse_pointers(path)
         try: from onnxruntime import InferenceSession
@@ -478,7 +492,7 @@ def open_parser(which: str | Path | None = None,  # a key of `PARSERS`, a folder
                ):  # a function of a picture [h, w, 3] and its keypoints; `None`: ours
     "A human parser: ours, a well-known one by its name, or one from files."
     if which is None: return load_parser()
-    wanted, path = None, Path(which)
+    wanted, path = None, as_path(which, "a parser")
     if str(which) in PARSERS:
         wanted = PARSERS[str(which)][0]
         path = fetch_parser(str(which))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms import v2
 
-from .parser import augment, backdrop
+from .parser import as_batch, augment, backdrop, drawn_samples, happens
 
 # %% ../../nbs/photo/15_street.ipynb #ff54d51f
 MOST_PIECES = 8
@@ -56,18 +56,16 @@ def coarse_camera(image: torch.Tensor,  # [3, h, w] in [0, 1]
                   generator: torch.Generator,
                  ) -> torch.Tensor:  # the same
     "Light from one side, haze, fewer pixels, JPEG."
-    def chance(share): return torch.rand(1, generator=generator).item() < share
-
     h, w = image.shape[-2:]
     bright, across, down, haze, fine, quality = torch.rand(6, generator=generator).tolist()
     slope = (across - .5) * torch.linspace(-1, 1, w)
     slope = slope + (down - .5) * torch.linspace(-1, 1, h)[:, None]
-    if chance(.5): image = (image * (1 + slope)).clamp(0, 1) ** (2 ** (2 * bright - 1))
-    if chance(.2): image = image + (1 - image) * 0.4 * haze
-    if chance(.3):
+    if happens(.5, generator): image = (image * (1 + slope)).clamp(0, 1) ** (2 ** (2 * bright - 1))
+    if happens(.2, generator): image = image + (1 - image) * 0.4 * haze
+    if happens(.3, generator):
         few = F.interpolate(image[None], scale_factor=0.4 + 0.5 * fine, mode="area")
         image = F.interpolate(few, (h, w), mode="bilinear", align_corners=False)[0]
-    if chance(.5):
+    if happens(.5, generator):
         stored = (image * 255).round().to(torch.uint8)
         image = v2.functional.jpeg(stored, 30 + round(60 * quality)).float() / 255
     return image
@@ -79,15 +77,13 @@ def photographed(sample: dict,  # image [3, h, w] in [-1, 1], regions [h, w], ke
                  pool: list = (),  # of `backgrounds`
                 ) -> tuple:  # image, regions and keypoints, changed
     "One picture as somebody might have taken it in a street."
-    def chance(share): return torch.rand(1, generator=generator).item() < share
-
     behind = clutter(generator, sample["regions"].shape, pool)
-    if chance(0.5):
+    if happens(0.5, generator):
         behind, _ = stand_beside(behind, others[0]["image"], others[0]["regions"], generator)
     image, regions, keypoints = augment(sample["image"], sample["regions"], sample["keypoints"],
                                         generator, pool, behind)
     image = (image + 1) / 2
-    if chance(0.25):
+    if happens(0.25, generator):
         image, hidden = stand_beside(image, others[1]["image"], others[1]["regions"], generator)
         regions = regions * ~hidden
     return coarse_camera(image, generator) * 2 - 1, regions, keypoints
@@ -99,9 +95,6 @@ def street_batch(people,  # a `PeopleDataset`
                  pool: list = (),  # of `backgrounds`
                 ) -> dict:  # image [b, 3, h, w] in [-1, 1], regions [b, h, w], keypoints [b, 18, 3]
     "Pictures of the street drawn with replacement; each one's others are its neighbours here."
-    chosen = torch.randint(len(people.names), (count,), generator=generator).tolist()
-    drawn = [people.sample(i) for i in chosen]
+    drawn = drawn_samples(people, count, generator)
     others = [(drawn[(i + 1) % count], drawn[(i + 2) % count]) for i in range(count)]
-    changed = [photographed(one, two, generator, pool) for one, two in zip(drawn, others)]
-    images, regions, keypoints = map(torch.stack, zip(*changed))
-    return dict(image=images, regions=regions, keypoints=keypoints)
+    return as_batch([photographed(one, two, generator, pool) for one, two in zip(drawn, others)])
