@@ -198,7 +198,7 @@ def people(
         help="everyday, or micro: half length in few coarse patterns, to be seen at --size 36"
         )] = "everyday",
     name: Annotated[str | None, Option(
-        help="a named set instead: small (600 pictures) or full (50,400), in shards")] = None,
+        help="a named set instead: small (600 pictures) or full (18,000), in shards")] = None,
     verify: Annotated[Path | None, Option(
         help="check the files of such a folder instead of writing one")] = None,
 ):

@@ -34,7 +34,8 @@ def frame_camera(posed: np.ndarray,  # [V,3]
     "A camera for which the person fills the picture."
     top, bottom = posed[:, 2].max(), posed[:, 2].min()
     whole = shown == 1
-    kept = posed[posed[:, 2] >= top - shown * (top - bottom)][::5]
+    above = posed if whole else posed[posed[:, 2] >= top - shown * (top - bottom)]
+    kept = above[::5]
     target = np.array([*np.median(kept[:, :2], 0), (kept[:, 2].max() + kept[:, 2].min()) / 2])
     distance = (top - bottom) * shown / 2 / math.tan(field_of_view / 2)
     frame = np.array([size[1], size[0]])

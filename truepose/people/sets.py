@@ -28,7 +28,7 @@ _all_ = ["person_samples", "write_people", "unpack_people", "verify_people"]  # 
 
 # %% ../../nbs/people/78_sets.ipynb #3f4c2f77
 SIZES = {"small": {"train": 60, "val": 10, "test": 20, "wild": 10},  # persons
-         "full": {"train": 7600, "val": 100, "test": 500, "wild": 200}}
+         "full": {"train": 2400, "val": 100, "test": 300, "wild": 200}}
 
 # %% ../../nbs/people/78_sets.ipynb #16b9581f
 def write_named(name: str,  # a key of `SIZES`

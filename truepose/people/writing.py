@@ -31,7 +31,7 @@ from .records import person_samples
 from .workers import map_in_workers
 
 # %% ../../nbs/people/77_writing.ipynb #0f2a8111
-VERSION = 1  # of the content
+VERSION = 2  # of the content
 
 
 def digest(content: bytes) -> str:  # 64 hex digits
