@@ -10,9 +10,6 @@ LOCKED ?= $(if $(INDEX_URL),,requirements.lock)
 PRESET ?= nano
 # Notebooks and tests at a time
 JOBS ?= 2
-# What `make train` trains after the codec, which takes seconds
-TRAINED := params/e13_train_clip/base.yaml params/e14_train_transfer/base.yaml \
-	params/e15_train_finisher/finisher.yaml params/e15_train_finisher/head.yaml
 VENV ?= .venv
 LOCK_VENV ?= .venv-lock
 POSE_VENV ?= .venv-pose
@@ -76,9 +73,8 @@ people: $(VENV)/.dev ## 64 rendered test people at 256x176 in data/example
 
 pose: $(POSE_VENV)/bin/python ## MediaPipe for `truepose pose`, in an environment of its own (1 GB; it needs Python 3.9 to 3.12)
 
-train: $(VENV)/.dev ## networks of the shipped kind from nothing (five hours; stop it and it goes on); ARGS: other params/
-	$(BIN)/truepose train $(or $(ARGS),params/e12_train_codec/base.yaml)
-	$(if $(ARGS),,$(BIN)/truepose train $(TRAINED))
+train: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the shipped network from nothing; says first what it costs (stop it and it goes on)
+	$(call workflow,train)
 
 lock: ## requirements.lock and the bill of materials made anew from settings.ini, after its pins have changed
 	$(PYTHON) -m venv $(LOCK_VENV)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 import yaml
-from notebooks import ROOT
+from notebooks import ROOT, parameter_cells, source
 
 from truepose.config import METHODS
 from truepose.runs import check_parameters, check_variant, notebook_of, parse_parameter, read_params
@@ -77,9 +77,14 @@ def test_every_method_is_run():
         assert len(run_as(rf"results/e30_ablation/nano-{method}/seed0")) == 1, method
 
 
-def test_make_train_is_the_group_train():
-    words = re.search(r"^TRAINED := (.*?[^\\])$", (ROOT/"Makefile").read_text(), re.M | re.S)[1].replace("\\\n", " ").split()
-    assert ["params/e12_train_codec/base.yaml", *words] == [file_of(row) for row in ROWS.values() if "train" in row.groups]
+def test_what_is_shipped_is_what_make_train_makes():
+    "Each part that e02_ship puts into the package is a run of the group train, and so is all that it needs."
+    shipped = {}
+    exec(source(parameter_cells(ROOT/"nbs/experiments/e02_ship.ipynb")[0]), shipped)
+    parts = [shipped[name] for name in ("codec", "clip", "model", "finisher", "head_finisher")] + shipped["earlier"].split()
+    made = {"runs/{}/nano-{}".format(*part.split("/")) for part in parts}
+    trained = {makes for makes, row in ROWS.items() if "train" in row.groups}
+    assert made < trained and all(set(ROWS[makes].needs) <= trained for makes in trained)
 
 
 def write_json(path, content):

@@ -93,6 +93,7 @@ _SD_VAE = dict(block_out_channels=(128, 256, 512, 512), layers_per_block=2, late
 # %% ../nbs/01_config.ipynb #50242c9e
 _OURS = dict(lookup=4, input_skip=True)  # see `LookupModel`
 _SMALL = dict(widths=(16, 32), source_widths=(16, 32), norm_groups=8)
+_COSINE = dict(beta_schedule="squaredcos_cap_v2")
 
 _TINY = Preset(
     "tiny", image_size=(64, 44), latent_factor=4, latent_channels=48,
@@ -108,7 +109,7 @@ _MICRO = Preset(
     "micro", image_size=(36, 24), latent_factor=2, latent_channels=12,
     unet=unet_config((32, 64), (1, 2), 64, 12, plain=1, groups=8), codec=dict(patch_size=2),
     clip=_NANO_CLIP, pose_channels=(8, 16), prediction_type="sample",
-    schedule=dict(beta_schedule="squaredcos_cap_v2"),
+    schedule=_COSINE,
     rendered=RenderedPeople(people=2400, val_people=100, views=6, world="micro"))
 
 _NANO = Preset(
@@ -117,7 +118,7 @@ _NANO = Preset(
     codec=dict(patch_size=4),
     clip=_NANO_CLIP, finish_scale=2,
     head_finisher=dict(reads="head", window=64, widths=(48, 64, 80), source_widths=(32, 32, 48)),
-    prediction_type="sample",
+    prediction_type="sample", schedule=_COSINE,
     sampling=dict(num_inference_steps=1, guidance_pose=1.0, guidance_source=1.0))
 
 _PAPER = Preset(
@@ -300,8 +301,8 @@ def changed(recipe: Recipe,
 
 # %% ../nbs/01_config.ipynb #a106fb5d
 _TRANSFER_NANO = TransferRecipe(
-    lr=1e-3, batch_size=2, accumulate=2, targets=5, person_weight=3.0, min_snr_gamma=5.0,
-    val_pairs=192, sample_minutes=8.0)
+    lr=5e-4, batch_size=4, targets=5, person_weight=3.0, min_snr_gamma=5.0, val_pairs=192,
+    sample_minutes=8.0)
 _TRANSFER_PAPER = TransferRecipe(
     lr=1e-5, batch_size=8, warmup=1000, betas=(.9, .999), ema_decay=0.9999,
     checkpoint_minutes=30.0, sample_minutes=30.0, validate_steps=2000,
@@ -311,7 +312,7 @@ _TRANSFER_MICRO = TransferRecipe(
     sample_minutes=5.0)
 _PAPER_8BIT = replace(_TRANSFER_PAPER, optimizer="adamw8bit")
 _FINISHER_NANO = FinisherRecipe(
-    lr=1e-3, batch_size=4, accumulate=2, ema_decay=0.998, targets=5, drawings=2400,
+    lr=1e-3, batch_size=8, ema_decay=0.998, targets=5, drawings=2400,
     sample_minutes=4.0)
 _FINISHER_TINY = FinisherRecipe(lr=6e-4, batch_size=4)
 
@@ -326,19 +327,17 @@ RECIPES = {
         "micro_base": replace(_TRANSFER_MICRO, lr=1e-3, warmup=500, ema_decay=0.999,
                               drop_source=1.0, sample_minutes=10.0),
         "nano": _TRANSFER_NANO,
-        "nano_more": replace(_TRANSFER_NANO, lr=5e-4, correspondence_weight=0.2),
+        "nano_base": replace(_TRANSFER_NANO, lr=1e-3, warmup=300, drop_source=1.0),
         "paper": _TRANSFER_PAPER,
         "paper_8bit": _PAPER_8BIT,
         "paper_frozen": replace(_PAPER_8BIT, batch_size=2, accumulate=4, train_source=False),
         "paper_lora": replace(_PAPER_8BIT, lr=1e-4, batch_size=2, accumulate=4, lora_rank=32)},
     "finisher": {
         "tiny": _FINISHER_TINY,
-        "nano": _FINISHER_NANO,
-        "nano_more": replace(_FINISHER_NANO, lr=5e-4, batch_size=8, accumulate=1, drawings=3600)},
+        "nano": _FINISHER_NANO},
     "head_finisher": {
         "tiny": _FINISHER_TINY,
-        "nano": replace(_FINISHER_NANO, batch_size=16, accumulate=1),
-        "nano_more": replace(_FINISHER_NANO, lr=5e-4, batch_size=16, accumulate=1, drawings=3600)},
+        "nano": replace(_FINISHER_NANO, batch_size=16)},
 }
 
 
