@@ -59,8 +59,9 @@ gpu-hour: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the grid at nano and the shippe
 test: $(VENV)/.dev ## notebooks agree with the package, notebooks run, pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+# Its root is this folder: notebooks show pictures of figures/ and results/, which lie beside nbs/
 lab: $(VENV)/.dev ## JupyterLab on the notebooks
-	env -u MPLBACKEND $(BIN)/jupyter lab nbs/index.ipynb
+	env -u MPLBACKEND $(BIN)/jupyter lab --ServerApp.root_dir=. nbs/index.ipynb
 
 docs: $(VENV)/.dev ## the notebooks as a site that needs no network: _site/index.html
 	$(BIN)/python docs/build.py

@@ -1,6 +1,8 @@
 "`truepose transfer`: the same pictures one by one, in batches, by two processes, and after a kill."
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +48,7 @@ def transfer(given, out, *more): return CliRunner().invoke(app, words(given, out
 def pictures(folder):
     "Name -> integers [h, w, 3]."
     out = {}
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted(folder.glob("[!.]*.png")):
         with Image.open(path) as picture: out[path.name] = np.asarray(picture, int)
     return out
 
@@ -98,6 +100,31 @@ def test_interrupted_and_gone_on_with(given, made, tmp_path, monkeypatch):
     assert "12 pictures made, 12 of 12 there" in result.output, result.output
     assert furthest(made, pictures(tmp_path/"out")) == 0
     assert "0 pictures made, 12 of 12" in transfer(given, tmp_path/"out").output
+
+
+def test_killed_while_a_picture_is_written(given, made, tmp_path):
+    "Half a picture stands under no picture's name, and the same command makes the rest, here of a CSV, byte for byte."
+    pairs = [name.removesuffix(".png").split("_2_") for name in list(made)[:5]]
+    (tmp_path/"some.csv").write_text("from,to\n" + "".join(f"{source}.jpg,{target}.jpg\n" for source, target in pairs))
+    asked = "--pairs", tmp_path/"some.csv", "--batch", 2
+    def stopped():
+        save, begun = Image.Image.save, []
+        def half(picture, place, *more, **named):
+            save(picture, place, *more, **named)
+            begun.append(place)
+            if len(begun) < 3: return
+            Path(place).write_bytes(Path(place).read_bytes()[:99])
+            os.kill(os.getpid(), signal.SIGKILL)
+        torch.set_num_threads(1)  # after a fork, a second one may wait for ever
+        with patch.object(Image.Image, "save", half): transfer(given, tmp_path/"out", *asked)
+    process = multiprocessing.get_context("fork").Process(target=stopped)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL and len(pictures(tmp_path/"out")) == 2
+    assert len(list((tmp_path/"out").glob(".*.png"))) == 1  # the half one, under a name of its own
+    for out in ("out", "whole"): assert transfer(given, tmp_path/out, *asked).exit_code == 0
+    files = [{path.name: path.read_bytes() for path in (tmp_path/out).glob("[!.]*.png")} for out in ("out", "whole")]
+    assert files[0] == files[1] and len(files[0]) == 5 and not list((tmp_path/"out").glob(".*"))
 
 
 def test_two_processes_make_the_same(given, made, tmp_path, request):
