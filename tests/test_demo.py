@@ -61,7 +61,7 @@ def served():
 
 
 @contextlib.contextmanager
-def opened(url, **viewport):
+def opened(url, shown="#the-other canvas", **viewport):
     "The page in Chromium; refuses to have asked anybody else for anything."
     from playwright.sync_api import sync_playwright
     with sync_playwright() as driver:
@@ -72,7 +72,7 @@ def opened(url, **viewport):
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("pageerror", lambda error: faults.append(str(error)))
         tab.goto(url)
-        tab.wait_for_selector("#the-other canvas")
+        tab.wait_for_selector(shown)
         tab.wait_for_timeout(2000)
         yield tab
         elsewhere = [a for a in asked if not re.match(rf"{url}|data:|blob:", a)]
@@ -103,6 +103,25 @@ def changed(tab, k, before):
 
 
 def picture(tab, k): return tab.locator(".drawn img").nth(k).get_attribute("src")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_what_is_painted_in_a_notebook_comes_back(served):
+    from truepose import page
+    person = served[1].people["p000000_1"]
+    mine = page.correction(person)
+    _, url, _ = page.serve(mine.page, port=None, wait=False)
+    with opened(url, "#the-person canvas", width=1000, height=900) as tab:
+        tab.locator("#the-person [data-mode=regions]").click()
+        tab.locator("#the-person [name=region]").select_option(label="face")
+        drag(tab, "the-person", (10, 40), (30, 40))
+        tab.locator("button", has_text="Keep").click()
+        said = tab.locator("text=Kept:").inner_text()
+    mine.page.close()
+    painted = mine.person.labels != person.labels
+    assert said.startswith(f"Kept: {painted.sum()} pixels and 0 joints") and painted.sum() > 20
+    assert set(mine.person.labels[painted]) == {13} and np.array_equal(mine.person.image, person.image)
 
 
 @needs_browser
