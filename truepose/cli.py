@@ -47,7 +47,7 @@ Many pictures at once, by a CSV of pairs, gone on with after a kill: truepose tr
     --garment upper=b.png:b_parsing.png --out edited.png""",
     "transfer": "truepose transfer --data people --pairs pairs.csv --out made",
     "run": "truepose run e03_evaluate -p n_pairs=64",
-    "train": "truepose train params/e14_train_transfer/base.yaml -p seed=1",
+    "train": "truepose train params/e14_train_transfer/nano.yaml -p seed=1",
     "publish": "truepose publish runs/e03_evaluate/many/20261126-230000-123",
     "export": "truepose export runs/MY_RUN/model/checkpoints/step_0001000.pt --out my-model",
     "evaluate": "truepose evaluate --generated made --truth people --out made.json",
