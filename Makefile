@@ -74,7 +74,7 @@ people: $(VENV)/.dev ## 64 rendered test people at 256x176 in data/example
 
 pose: $(POSE_VENV)/bin/python ## MediaPipe for `truepose pose`, in an environment of its own (1 GB; it needs Python 3.9 to 3.12)
 
-train: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the shipped network from nothing; says first what it costs (stop it and it goes on)
+train: $(VENV)/.dev $(WORKFLOW_VENV)/.made ## the network of the shipped kind from nothing; says first what it costs (stop it and it goes on)
 	$(call workflow,train)
 
 lock: ## requirements.lock and the bill of materials made anew from settings.ini, after its pins have changed

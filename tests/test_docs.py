@@ -80,7 +80,7 @@ def test_executed_notebooks_are_of_published_runs(path):
     code = next(bridge.source(cell) for cell in nb["cells"] if cell["cell_type"] == "code")
     assert published.with_values(code, params) == code
     text = path.read_text(encoding="utf-8")
-    assert "/work/" not in text and "/tmp/" not in text and len(text) < 260_000
+    assert "/work/" not in text and "/tmp/" not in text and len(text) < 250_000
     assert not published.is_tiny(nb), "random weights"
 
 
